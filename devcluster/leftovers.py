@@ -1,0 +1,69 @@
+"""Removes what an engine leaves behind when it is killed: shims and their containers, mounts, control groups."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from devcluster.process import start_time
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_SECONDS = 20.0
+
+
+def kill_processes_of(directory: Path) -> None:
+    """Kill every process whose command line names the directory (containerd, shims, proxies), and its descendants."""
+    deadline = time.monotonic() + _SECONDS
+    while found := _family([pid for pid in _pids() if str(directory) in _command_line(pid)]):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"these processes of {directory} do not end: {sorted(found)}")
+        time.sleep(0.05)
+
+
+def unmount_below(directory: Path) -> None:
+    """Unmount everything below the directory, the deepest mounts first."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    below = [point for point in points if point.startswith(f"{directory}/")]
+    for point in sorted(below, key=len, reverse=True):
+        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+
+
+def remove_control_groups(container_ids: Iterable[str]) -> None:
+    """Remove the control groups of containers whose processes are gone."""
+    for container in container_ids:
+        for group in [*_CGROUPS.glob(f"*/docker/{container}"), *_CGROUPS.glob(f"docker/{container}")]:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _family(roots: Iterable[int]) -> set[int]:
+    """These processes and all their descendants, without zombies and without ourselves."""
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(pid)
+    family: set[int] = set()
+    queue = [pid for pid in roots if pid != os.getpid()]
+    while queue:
+        pid = queue.pop()
+        family.add(pid)
+        queue.extend(children.get(pid, []))
+    return {pid for pid in family if start_time(pid) is not None}
