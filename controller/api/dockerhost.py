@@ -155,7 +155,7 @@ class HostPolicy(ApiModel):
 
     namespaces: NamespacePolicy = NamespacePolicy()
     """The namespaces whose Workspaces may use the host. Default: none."""
-    project_paths: Annotated[tuple[ProjectPattern, ...], _APART, Field(max_length=64)] = ()
+    project_paths: Annotated[tuple[ProjectPattern, ...], Field(max_length=64), _APART] = ()
     """Directories that may be mounted, such as /srv/projects/{namespace}/*: {namespace} is the Workspace's namespace, a
     last * any one name. Default: none."""
     images: Annotated[tuple[ImagePattern, ...], Field(max_length=256)] = ()
@@ -202,9 +202,11 @@ class DockerHostSpec(RuledModel):
         ),
         Transition("self == oldSelf", "endpoint can't be changed: make a new DockerHost", lambda new, old: new == old),
     ]
-    """unix:///var/run/docker.sock, tcp://host:2376 (needs tlsSecretRef) or ssh://user@host (sshSecretRef). Immutable."""
+    """unix:///var/run/docker.sock, tcp://host:2376 with tlsSecretRef, or ssh://user@host with sshSecretRef.
+    Immutable."""
     tls_secret_ref: LocalReference | None = None
-    """For tcp://: Secret in the controller's namespace with the client's tls.crt and tls.key and the server's ca.crt."""
+    """For tcp://: Secret in the controller's namespace with the client's tls.crt and tls.key and the
+    server's ca.crt."""
     ssh_secret_ref: LocalReference | None = None
     """For ssh://: Secret in the controller's namespace with ssh-privatekey and known_hosts."""
     max_concurrent_operations: Annotated[int | None, Field(ge=2, le=256)] = None

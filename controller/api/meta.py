@@ -63,7 +63,7 @@ class Condition(StatusModel):
     """What it means and what to do, for people."""
 
 
-Conditions = Annotated[tuple[Condition, ...], ListMap(("type",)), Field(max_length=16)]
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))]
 
 
 class LocalReference(ApiModel):

@@ -80,7 +80,7 @@ class WorkspaceOperationSpec(RuledModel):
 
     operation: Operation
     """Start, Stop, Restart or Delete."""
-    names: Annotated[tuple[Name, ...], ListSet(), Field(max_length=MAX_TARGETS)] = ()
+    names: Annotated[tuple[Name, ...], Field(max_length=MAX_TARGETS), ListSet()] = ()
     """Names of Workspaces; one that doesn't exist is a failed result."""
     selector: LabelSelector | None = None
     """Selects Workspaces by their labels, once, at the start. {} selects all."""
@@ -93,7 +93,8 @@ class WorkspaceOperationSpec(RuledModel):
     failure_policy: FailurePolicy = FailurePolicy.CONTINUE
     """After a failed Workspace: Continue (the default) with the others, or Abort and begin no more."""
     ttl_seconds_after_finished: Annotated[int | None, Field(ge=0, le=31536000)] = None
-    """Seconds from its end to its deletion. Default: never deleted, for GitOps would create it anew and run it again."""
+    """Seconds from its end to its deletion. Default: never, for GitOps would create it anew and run it
+    again."""
     suspend: bool = False
     """If true, no further Workspace is begun. The only field that can be changed. Default: false."""
 

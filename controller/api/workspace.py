@@ -129,9 +129,9 @@ class WorkspaceSpec(RuledModel):
     """Image, as for `docker pull`. Default: alpine:latest."""
     image_pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
     """When the image is pulled: Always, IfNotPresent (the default) or Never."""
-    image_pull_secrets: Annotated[tuple[LocalReference, ...], ListMap(("name",)), Field(max_length=16)] = ()
+    image_pull_secrets: Annotated[tuple[LocalReference, ...], Field(max_length=16), ListMap(("name",))] = ()
     """Secrets of type kubernetes.io/dockerconfigjson with the credentials of the image's registry."""
-    command: Annotated[tuple[Argument, ...], _ENTRYPOINT, Field(max_length=256)] = ()
+    command: Annotated[tuple[Argument, ...], Field(max_length=256), _ENTRYPOINT] = ()
     """Entrypoint, not run in a shell. Default: the image's."""
     args: Annotated[tuple[Argument, ...], Field(max_length=1024)] = ()
     """Arguments of the entrypoint. Default: the image's, unless command is given."""
@@ -139,7 +139,7 @@ class WorkspaceSpec(RuledModel):
     """Working directory of the process, absolute. Default: the image's."""
     tty: bool = True
     """Gives the process a terminal and an open stdin, so that a bare shell stays up. Default: true."""
-    env: Annotated[tuple[EnvVar, ...], ListMap(("name",)), Field(max_length=1000)] = ()
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=1000), ListMap(("name",))] = ()
     """Environment variables. A change makes a new container, as updatePolicy says."""
     env_from: Annotated[tuple[EnvFromSource, ...], Field(max_length=32)] = ()
     """ConfigMaps whose keys all become variables."""
@@ -147,9 +147,9 @@ class WorkspaceSpec(RuledModel):
     """Directory of the Docker host that is mounted at projectMountPath. It must exist, and match the host's policy."""
     project_mount_path: ContainerPath = "/workspace"
     """Where projectPath appears in the container. Default: /workspace."""
-    volumes: Annotated[tuple[Volume, ...], ListMap(("name",)), Field(max_length=32)] = ()
+    volumes: Annotated[tuple[Volume, ...], Field(max_length=32), ListMap(("name",))] = ()
     """Docker volumes of this Workspace, which outlive its container."""
-    ports: Annotated[tuple[Port, ...], ListMap(("name",)), Field(max_length=64)] = ()
+    ports: Annotated[tuple[Port, ...], Field(max_length=64), ListMap(("name",))] = ()
     """Ports to publish on the host's address; the ports chosen there are in status.ports."""
     resources: Resources = Resources()
     """CPU, memory and processes: requests and limits. Limits change without a restart."""

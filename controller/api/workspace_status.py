@@ -7,7 +7,7 @@ from pydantic import Field
 
 from controller.api.container import Protocol
 from controller.api.meta import Conditions
-from controller.api.model import Deadline, LongText, ShortText, StatusModel, Timestamp
+from controller.api.model import Deadline, LongText, MicroTimestamp, ShortText, StatusModel, Timestamp
 from controller.api.rules import ListMap
 
 
@@ -60,7 +60,7 @@ class LastTermination(StatusModel):
     """Exit code of the process; 128 + n if signal n ended it."""
     reason: ShortText | None = None
     """One word: Completed, Error, OOMKilled, ..."""
-    finished_at: Timestamp | None = None
+    finished_at: MicroTimestamp | None = None
     """When it ended."""
     oom_killed: bool | None = None
     """True if the kernel killed it for lack of memory."""
@@ -113,9 +113,9 @@ class WorkspaceStatus(StatusModel):
     """Digest of the image that the container was made from."""
     ip_address: Annotated[ShortText | None, Field(alias="ipAddress")] = None
     """Address of the container on its network."""
-    ports: Annotated[tuple[PortStatus, ...], ListMap(("name",)), Field(max_length=64)] = ()
+    ports: Annotated[tuple[PortStatus, ...], Field(max_length=64), ListMap(("name",))] = ()
     """Published ports."""
-    started_at: Timestamp | None = None
+    started_at: MicroTimestamp | None = None
     """Since when the container runs; absent when it doesn't."""
     restart_count: Annotated[int, Field(ge=0)] = 0
     """Restarts since the Workspace was made."""
