@@ -20,6 +20,7 @@ from devcluster.process import Process
 
 Version = Literal["debian", "29"]
 _ACTIVATE = Path(__file__).with_name("activate.py")
+SETTINGS_FILE = "daemon.json"  # marks the directory of an engine
 _RUN = Path("/run/devcluster")  # short: the path of a unix socket has at most 107 characters
 _CONTAINERD = """
 version = 2
@@ -97,7 +98,7 @@ class Engine:
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory.mkdir(parents=True, exist_ok=True)
         netns.add(self.namespace)
-        (self.directory / "daemon.json").write_text(json.dumps(self._settings))
+        (self.directory / SETTINGS_FILE).write_text(json.dumps(self._settings))
         (self._run / "containerd.toml").write_text(_CONTAINERD.format(root=self.directory, run=self._run))
         self.containerd.start()
         if not self.process.running:
@@ -161,7 +162,7 @@ class Engine:
                 client.remove_volume(volume["Name"], force=True)
 
     def cleanup(self) -> None:
-        """End everything at once and leave no process, container, mount, control group, namespace or file."""
+        """End everything at once: no process, container, mount, control group or namespace is left, only the logs."""
         containers = [entry.name for entry in self.directory.glob("data/containers/*")]
         leftovers.kill_processes_of(self._run)
         for directory in (self._run, self.directory):
@@ -169,7 +170,9 @@ class Engine:
         leftovers.remove_control_groups(containers)
         netns.delete(self.namespace)
         shutil.rmtree(self._run, ignore_errors=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for data in ("data", "containerd"):
+            shutil.rmtree(self.directory / data, ignore_errors=True)
+        (self.directory / SETTINGS_FILE).unlink(missing_ok=True)
 
     def _containerd_argv(self) -> list[str]:
         return [*self.enter, "containerd", "--config", str(self._run / "containerd.toml")]
@@ -179,7 +182,7 @@ class Engine:
         argv = [dockerd, "--host", self.endpoint, "--data-root", str(self.directory / "data")]
         argv += ["--exec-root", str(self._run / "exec"), "--pidfile", str(self._run / "docker.pid")]
         argv += ["--containerd", str(self._run / "containerd.sock")]
-        argv += ["--config-file", str(self.directory / "daemon.json"), *args]
+        argv += ["--config-file", str(self.directory / SETTINGS_FILE), *args]
         if self._authority is None:
             return [*self.enter, *argv]
         server = self._authority.server("dockerd")
