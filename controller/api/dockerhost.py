@@ -31,7 +31,7 @@ class Enforcement(StrEnum):
 NamespacePattern = Annotated[
     str, StringConstraints(min_length=1, max_length=63, pattern=r"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
 ]
-ProjectPattern = Annotated[str, StringConstraints(min_length=2, max_length=512, pattern=_PROJECT)]
+ProjectPattern = Annotated[str, StringConstraints(min_length=2, max_length=256, pattern=_PROJECT)]
 ImagePattern = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[-A-Za-z0-9._/:@*\[\]]+$")]
 
 
@@ -134,19 +134,23 @@ class AddressPool(RuledModel):
     """Prefix length of each part. Default: 24, which gives 256 networks of 253 Workspaces in a /16."""
 
 
-def _one_inside_another(patterns: tuple[str, ...]) -> bool:
-    return any(re.match(_regex(outer) + "/", inner) for outer in patterns for inner in patterns)
+def _inside(outer: list[str], inner: list[str]) -> bool:
+    """Whether some namespace has a path of pattern `inner` below one of pattern `outer`."""
+    wild = "{namespace}"
+    return len(outer) < len(inner) and all(
+        here == there or here == "*" or wild in here or wild in there
+        for here, there in list(zip(outer, inner, strict=False))[:_DEPTH]
+    )
 
 
-def _regex(pattern: str) -> str:
-    return "^" + pattern.replace(".", "[.]").replace("+", "[+]").replace("{namespace}", "[^/]+").replace("*", "[^/]+")
-
-
+_DEPTH = 16
+"""Path components that are compared: CEL has no loop over an index. Deeper ones count as equal, which is safe."""
 _APART = Rule(
-    cel="self.all(p, self.all(q, !q.matches('^' + p.replace('.', '[.]').replace('+', '[+]')"
-    ".replace('{namespace}', '[^/]+').replace('*', '[^/]+') + '/')))",
+    cel="self.map(p, p.split('/')).all(p, self.map(q, q.split('/')).all(q, size(p) >= size(q) || "
+    f"{list(range(_DEPTH))}.exists(i, i < size(p) && p[i] != q[i] && p[i] != '*'"
+    " && !p[i].contains('{namespace}') && !q[i].contains('{namespace}'))))",
     message="must not have a pattern that lies inside another: a tenant could plant a link along an allowed path",
-    holds=lambda patterns: not _one_inside_another(patterns),
+    holds=lambda patterns: not any(_inside(p.split("/"), q.split("/")) for p in patterns for q in patterns),
 )
 
 
@@ -155,7 +159,7 @@ class HostPolicy(ApiModel):
 
     namespaces: NamespacePolicy = NamespacePolicy()
     """The namespaces whose Workspaces may use the host. Default: none."""
-    project_paths: Annotated[tuple[ProjectPattern, ...], Field(max_length=64), _APART] = ()
+    project_paths: Annotated[tuple[ProjectPattern, ...], Field(max_length=32), _APART] = ()
     """Directories that may be mounted, such as /srv/projects/{namespace}/*: {namespace} is the Workspace's namespace, a
     last * any one name. Default: none."""
     images: Annotated[tuple[ImagePattern, ...], Field(max_length=256)] = ()
