@@ -52,7 +52,9 @@ from controller.api.operation import (
     WorkspaceOperationSpec,
     WorkspaceOperationStatus,
 )
+from controller.api.problem import Problem
 from controller.api.quantity import parse_cpu, parse_memory
+from controller.api.validation import problems_of, validate
 from controller.api.workspace import (
     Backoff,
     DesiredState,
@@ -116,6 +118,7 @@ __all__ = [
     "Port",
     "PortPolicy",
     "PortStatus",
+    "Problem",
     "Protocol",
     "PullPolicy",
     "ReclaimPolicy",
@@ -140,4 +143,6 @@ __all__ = [
     "bounded",
     "parse_cpu",
     "parse_memory",
+    "problems_of",
+    "validate",
 ]
