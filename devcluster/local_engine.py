@@ -1,0 +1,131 @@
+"""The machine's own Docker Engine for ``make up``: found, or on Debian as root installed and started."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import docker
+import docker.errors
+
+from devcluster import packages, sample
+from devcluster.paths import state_dir
+from devcluster.process import Process
+from devcluster.report import DevclusterError, say
+
+_DEFAULT = "unix:///var/run/docker.sock"
+_CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
+_PULL_SECONDS = 20
+
+
+def endpoint() -> str:
+    """Where the engine is: ``DOCKER_HOST`` when it names a unix socket, else Docker's usual one."""
+    asked = os.environ.get("DOCKER_HOST", "")
+    return asked if asked.startswith("unix://") else _DEFAULT
+
+
+def ensure() -> None:
+    """Have an engine that answers. Raises DevclusterError that says what to do where we can't start one."""
+    if answers():
+        return
+    _refuse_what_we_cannot_start()
+    packages.install(packages.ENGINE)
+    if answers():  # the package has started it
+        return
+    if Path("/run/systemd/system").exists():
+        subprocess.run(["systemctl", "start", "docker"], check=False)
+    else:
+        say("Starting dockerd")
+        _start_child()
+    if not answers():
+        raise DevclusterError(f"Docker was started but does not answer at {endpoint()}; see: journalctl -u docker")
+
+
+def answers(base_url: str | None = None) -> bool:
+    """Whether an engine answers there now."""
+    try:
+        with _client(base_url or endpoint(), timeout=5) as client:
+            return bool(client.ping())
+    except (docker.errors.DockerException, OSError):
+        return False
+
+
+def stop() -> None:
+    """Stop the dockerd that ``ensure`` started; containers live on and are found again by the next one."""
+    dockerd, containerd = processes()
+    if dockerd.running:
+        dockerd.stop()
+        containerd.stop()
+        _CONTAINERD_SOCKET.unlink(missing_ok=True)  # a dockerd started later would wait for it
+
+
+def processes() -> tuple[Process, Process]:
+    """The dockerd and the containerd that ``ensure`` starts where no init system does."""
+    dockerd = Process("dockerd", ["dockerd", "--live-restore"], state_dir(), ready=answers, stop_timeout=60.0)
+    return dockerd, Process("containerd", ["containerd"], state_dir(), ready=_CONTAINERD_SOCKET.exists)
+
+
+def ensure_image(reference: str = sample.IMAGE) -> None:
+    """Have the sample image: pulled, or made on this machine when no registry can be reached."""
+    with _client(endpoint(), timeout=_PULL_SECONDS) as client:
+        try:
+            client.inspect_image(reference)  # type: ignore[no-untyped-call]
+            return
+        except docker.errors.ImageNotFound:
+            say(f"Pulling {reference}")
+        try:
+            client.pull(reference)
+            return
+        except (docker.errors.DockerException, OSError):
+            say(f"No registry can be reached; making {reference} from Debian's busybox")
+    with sample.archive(reference).open("rb") as archive, _client(endpoint(), timeout=60) as client:
+        client.load_image(archive)  # type: ignore[no-untyped-call]
+
+
+def remove_containers(base_url: str, cluster: str) -> None:
+    """Remove the containers and networks with this cluster's label; volumes hold data and are only named."""
+    mine = {"label": [f"aicli.dev/cluster={cluster}"]}
+    with _client(base_url, timeout=60) as client:
+        for container in client.containers(all=True, filters=mine):
+            say(f"Removing container {container['Names'][0].lstrip('/')}")
+            client.remove_container(container["Id"], force=True)
+        for network in client.networks(filters=mine):
+            client.remove_network(network["Id"])
+        volumes = [volume["Name"] for volume in client.volumes(filters=mine)["Volumes"] or []]
+    if volumes:
+        say(f"Volumes are kept; remove them with: docker volume rm {' '.join(volumes)}")
+
+
+@contextlib.contextmanager
+def _client(base_url: str, timeout: int) -> Iterator[docker.APIClient]:
+    client = docker.APIClient(base_url=base_url, version="1.41", timeout=timeout)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _refuse_what_we_cannot_start() -> None:
+    socket = Path(urlparse(endpoint()).path)
+    if socket.exists() and not os.access(socket, os.R_OK | os.W_OK):
+        raise DevclusterError(f"You may not use Docker at {socket}: join the group docker, or run this as root.")
+    if endpoint() != _DEFAULT:
+        raise DevclusterError(f"No Docker Engine answers at DOCKER_HOST={endpoint()}: start it, or unset DOCKER_HOST.")
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise DevclusterError(
+            f"No Docker Engine answers at {socket}. Start it (sudo systemctl start docker), or install Docker; "
+            "as root on Debian this command does both."
+        )
+
+
+def _start_child() -> None:
+    """containerd is a process of its own, as under an init system, so that it outlives a dockerd that is killed."""
+    dockerd, containerd = processes()
+    if not containerd.running:
+        _CONTAINERD_SOCKET.unlink(missing_ok=True)
+        containerd.start()
+    Path("/var/run/docker.pid").unlink(missing_ok=True)
+    dockerd.start()

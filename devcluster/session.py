@@ -1,0 +1,88 @@
+"""What ``make up`` works with: the cluster that KUBECONFIG names, or the embedded one of this checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from devcluster import binaries
+from devcluster.controlplane import ControlPlane
+from devcluster.paths import REPOSITORY, state_dir
+from devcluster.process import Process
+from devcluster.report import DevclusterError, say
+
+
+@dataclass(frozen=True)
+class Made:
+    """What ``make up`` has made containers for: the cluster's ID and the engine's endpoint, for ``make clean``."""
+
+    cluster: str
+    endpoint: str
+
+
+@cache
+def embedded() -> ControlPlane:
+    """The embedded control plane of this checkout, running or not."""
+    return ControlPlane(state_dir() / "control-plane")
+
+
+def external_kubeconfig() -> Path | None:
+    """The kubeconfig of somebody else's cluster, when KUBECONFIG names one."""
+    asked = os.environ.get("KUBECONFIG")
+    return Path(asked).absolute() if asked and Path(asked) != embedded().kubeconfig else None
+
+
+def kubeconfig() -> Path:
+    """The kubeconfig in use."""
+    return external_kubeconfig() or embedded().kubeconfig
+
+
+def start_cluster() -> None:
+    """Start the embedded control plane, or check that the other one answers. Raises DevclusterError."""
+    external = external_kubeconfig()
+    if external is None:
+        binaries.ensure(binaries.CONTROL_PLANE)
+        if not embedded().running:
+            say("Starting the control plane")
+        embedded().start()
+        return
+    if not shutil.which("kubectl"):
+        binaries.ensure(["kubectl"])
+    try:
+        kubectl("get", "--raw", "/readyz")
+    except subprocess.CalledProcessError as error:
+        raise DevclusterError(
+            f"The cluster of KUBECONFIG={external} does not answer ({error.stderr.strip()}). "
+            "Mend that, or unset KUBECONFIG to use the embedded control plane."
+        ) from error
+
+
+def kubectl(*args: str, stdin: str | None = None) -> str:
+    """Run kubectl against the cluster in use. Raises CalledProcessError."""
+    built = binaries.path("kubectl")
+    command = [str(built) if built.exists() else "kubectl", "--kubeconfig", str(kubeconfig()), *args]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+
+
+def supervisor() -> Process:
+    """The supervisor of the controller, started against the cluster in use."""
+    command = [sys.executable, "-m", "devcluster.supervisor", str(state_dir())]
+    return Process("supervisor", command, state_dir(), env={"KUBECONFIG": str(kubeconfig())}, cwd=REPOSITORY)
+
+
+def remember(made: Made) -> None:
+    """Note for which cluster and engine containers are made."""
+    _made_file().write_text(json.dumps([made.cluster, made.endpoint]))
+
+
+def remembered() -> Made | None:
+    """What was noted by the last ``make up`` with the embedded control plane."""
+    return Made(*json.loads(_made_file().read_text())) if _made_file().exists() else None
+
+
+def _made_file() -> Path:
+    return embedded().directory / "made.json"
