@@ -30,10 +30,16 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One row of a list: `fingerprint` changes whenever the row shows that the container should be inspected again."""
+    """One row of a list. Any difference from the row before means that the container should be inspected again.
+
+    `name` and `state` can also be compared with a snapshot; lists lag behind, so nothing is decided on them.
+    """
 
     id: str
-    fingerprint: str
+    uid: str  # of the Workspace
+    name: str
+    state: str
+    detail: str  # all else that the row tells about what inspect would show
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class EngineEvent:
     container_id: str
     action: str  # create, start, die, pause, rename, update, destroy, oom, health_status, exec_start, exec_die, ...
     time: datetime  # the engine's clock
+    name: str = ""  # the container's, after the event
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class Engine(Protocol):
         """Whether the registry would hand out the image, asked without pulling. Raises ImageError when it can't say."""
 
     def pull(self, reference: str, credentials: Credentials | None) -> AsyncIterator[str]:
-        """Pulls, yielding progress in words. Raises ImageUnavailable, ImageError (registry down, 2 min without progress)."""
+        """Pulls, yielding progress in words. Raises ImageUnavailable, ImageError (registry down, a 2 min stall)."""
 
     async def close(self) -> None:
         """Closes connections; calls in flight end with HostUnreachable."""

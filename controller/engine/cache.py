@@ -1,0 +1,314 @@
+"""What a host has, kept up to date without polling each container.
+
+Subscribes to events, then lists, and again every 4 s; inspects only what an event or a list says has changed. Events
+make us look sooner, lists are the truth, and inspect decides: a list lags behind by some milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.engine.protocol import Engine, EngineEvent
+from controller.engine.snapshots import Snapshots
+from controller.errors import ContainerGone, WorkspaceError
+from controller.observed import Container, Observed
+
+LIST_INTERVAL = 4.0  # seconds
+UNKNOWN_AFTER = 8.0  # seconds without a successful list: two intervals
+INSPECTS_AT_ONCE = 4  # about 2 × cores calls in flight are all that an engine gains from
+_RETRY_LIST = 1.0  # seconds after one that failed
+_RESUBSCRIBE_FIRST = 0.25  # seconds; doubled each time
+_RESUBSCRIBE_LONGEST = 4.0  # seconds
+
+# How long an event waits before its inspect, in seconds. Who changed something through us inspects by itself right
+# after, and that snapshot then vouches for the event too. An exit isn't delayed: a restart waits for it.
+_SETTLE = {"start": 0.1, "pause": 0.1, "unpause": 0.1, "rename": 0.1, "update": 0.1, "oom": 0.1}
+_SETTLE_EXEC = 1.0  # exec sessions come in swarms (editors), and only a counter shows them
+_UNIMPORTANT = frozenset(
+    {
+        "create",  # by us: it's started and inspected next; by hand: the next list shows it
+        "kill",  # a signal; what comes of it has events of its own, as with restart and stop
+        "restart",
+        "stop",
+        *("archive-path", "attach", "commit", "copy", "detach", "exec_create", "exec_detach", "export"),
+        *("extract-to-dir", "resize", "top"),
+    }
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class CacheStats:
+    """Counters since the start, for metrics."""
+
+    lists: int = 0
+    failed_lists: int = 0
+    inspects: int = 0
+    events: int = 0
+    subscriptions: int = 0
+
+
+class HostCache:
+    """The containers of our cluster on one host.
+
+    `on_change(uid)` is called when a Workspace's snapshot changed or became known or unknown, and with "" when the
+    host's known-ness did, which concerns every Workspace that names the host. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[str], None] = lambda uid: None,
+    ) -> None:
+        self.stats = CacheStats()
+        self.problem = "no answer from the host yet"  # why the last list failed, "" when it didn't
+        self._engine = engine
+        self._clock = clock
+        self._on_change = on_change
+        self._snapshots = Snapshots()
+        self._last_list: float | None = None  # monotonic, of the last answer
+        self._complete = False  # whether all that a first list showed was inspected since we lost contact
+        self._announced = False  # the known-ness that was last told
+        self._unexplained: dict[str, float] = {}  # changes no event told of, and when they were seen
+        self._list_now = asyncio.Event()
+        self._todo: asyncio.Queue[str] = asyncio.Queue()
+        self._queued: set[str] = set()
+        self._listener: asyncio.Task[None] | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+
+    # What others read
+
+    def observed(self, uid: str) -> Observed:
+        """Every container of the Workspace. Unknown before the first complete list, and after 8 s without one."""
+        entries = self._snapshots.entries_of(uid)
+        containers = tuple(entry.shown for entry in entries if entry.shown)
+        why = ""
+        if not self.is_known():
+            why = self.problem or "the host's containers are being looked at"
+        elif not all(entry.is_known for entry in entries):
+            why = "the engine doesn't answer about the container"
+        return Observed(containers, known=not why, age=self.contact_age(), unknown_because=why)
+
+    def all(self) -> tuple[Container, ...]:
+        """Every container of our cluster, as last seen."""
+        return self._snapshots.all()
+
+    def is_known(self) -> bool:
+        """Whether the host answered lately, and everything that it listed was looked at."""
+        return self._complete and self.contact_age() < UNKNOWN_AFTER
+
+    def contact_age(self) -> float:
+        """Seconds since the last complete list; infinite before the first."""
+        return float("inf") if self._last_list is None else max(0.0, self._clock() - self._last_list)
+
+    # What others do
+
+    async def refresh(self, container: str) -> None:
+        """Inspects now and keeps the answer: read your own writes. Raises WorkspaceError, but never ContainerGone."""
+        self._snapshots.doubt(container, self._clock())
+        await self._inspect(container)
+
+    def forget(self, container: str) -> None:
+        """The engine said that it's gone."""
+        self._changed(self._snapshots.drop(container))
+
+    def request_list(self) -> None:
+        """Lists now instead of at the next interval."""
+        self._list_now.set()
+
+    async def run(self) -> None:
+        """Keeps the cache up to date until cancelled."""
+        subscribed = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen_forever(subscribed), name="cache-events")
+                tasks.create_task(self._list_forever(subscribed), name="cache-lists")
+                for number in range(INSPECTS_AT_ONCE):
+                    tasks.create_task(self._inspect_forever(), name=f"cache-inspects-{number}")
+        finally:
+            if self._watchdog:
+                self._watchdog.cancel()
+
+    # Events
+
+    async def _listen_forever(self, tried: asyncio.Event) -> None:
+        wait = _RESUBSCRIBE_FIRST
+        while True:
+            began = self._clock()
+            await self._listen_once(tried)
+            tried.set()
+            self.request_list()
+            wait = _RESUBSCRIBE_FIRST if self._clock() - began > wait else min(2 * wait, _RESUBSCRIBE_LONGEST)
+            await asyncio.sleep(wait)
+
+    async def _listen_once(self, tried: asyncio.Event) -> None:
+        """Until the stream ends, or is given up because it's silent."""
+        self._listener = asyncio.create_task(self._listen(tried), name="cache-event-stream")
+        try:
+            await asyncio.wait([self._listener])
+        finally:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
+        if not self._listener.cancelled():
+            self._listener.result()
+
+    async def _listen(self, tried: asyncio.Event) -> None:
+        try:
+            async for event in self._engine.events():
+                if event.container_id:
+                    self._hear(event)
+                else:
+                    self._subscribed()
+                    tried.set()
+        except WorkspaceError as error:
+            log.debug("event stream: %s", error)
+
+    def _subscribed(self) -> None:
+        self.stats.subscriptions += 1
+        self._snapshots.doubt_all(self._clock())  # whatever happened while no stream was open
+        self.request_list()
+
+    def _hear(self, event: EngineEvent) -> None:
+        self.stats.events += 1
+        if entry := self._snapshots.get(event.container_id):
+            entry.last_event = self._clock()
+        if event.action == "destroy":
+            self.forget(event.container_id)  # proof enough: an ID never comes back
+        elif event.action not in _UNIMPORTANT and not self._snapshots.explains(event):
+            settle = _SETTLE_EXEC if event.action.startswith("exec_") else _SETTLE.get(event.action, 0.0)
+            if settle:
+                self._settle(event, self._snapshots.begin(), settle)
+            else:
+                self._look_at(event)
+
+    def _settle(self, event: EngineEvent, heard: int, wait: float) -> None:
+        asyncio.get_running_loop().call_later(wait, self._settled, event, heard, wait)
+
+    def _settled(self, event: EngineEvent, heard: int, wait: float) -> None:
+        entry = self._snapshots.get(event.container_id)
+        if entry is not None and entry.inspecting >= 0:
+            self._settle(event, heard, wait)  # what is being learnt may settle it
+        elif (entry is None or entry.stored < heard) and not self._snapshots.explains(event):
+            self._look_at(event)
+
+    def _look_at(self, event: EngineEvent) -> None:
+        if entry := self._snapshots.doubt(event.container_id, self._clock()):
+            entry.last_event = self._clock()
+            self._enqueue(entry.id)
+
+    # Lists
+
+    async def _list_forever(self, subscribed: asyncio.Event) -> None:
+        await subscribed.wait()
+        while True:
+            self._list_now.clear()
+            wait = LIST_INTERVAL if await self._list() else _RETRY_LIST
+            self._announce()
+            with_requests = asyncio.create_task(self._list_now.wait())
+            await asyncio.wait([with_requests], timeout=wait)
+            with_requests.cancel()
+
+    async def _list(self) -> bool:
+        began, started = self._snapshots.begin(), self._clock()
+        try:
+            rows = await self._engine.list()
+        except WorkspaceError as error:
+            self.stats.failed_lists += 1
+            self.problem = str(error)
+            return False
+        self.stats.lists += 1
+        first = not self.is_known()
+        if first:
+            self._complete = False
+            self._snapshots.doubt_all(self._clock())
+        differing = self._snapshots.compare(rows, began, self._clock(), first=first)
+        for container in self._snapshots.due():
+            self._enqueue(container)
+        self._answered()
+        if first:
+            await self._todo.join()
+            self._complete = True
+        self._check_hearing(differing, started)
+        return True
+
+    def _answered(self) -> None:
+        self._last_list, self.problem = self._clock(), ""
+        if self._watchdog:
+            self._watchdog.cancel()
+        self._watchdog = asyncio.get_running_loop().call_later(UNKNOWN_AFTER + 0.01, self._announce)
+
+    def _announce(self) -> None:
+        """Tells everyone when the host has become known or unknown."""
+        if self.is_known() != self._announced:
+            self._announced = not self._announced
+            for uid in (*self._snapshots.uids(), ""):
+                self._on_change(uid)
+
+    def _check_hearing(self, differing: list[str], started: float) -> None:
+        """Changes that no event told of, an interval later still: the stream is silently dead, so open a new one."""
+        for container, seen in list(self._unexplained.items()):
+            entry = self._snapshots.get(container)
+            if entry is None or entry.last_event > seen - LIST_INTERVAL:
+                del self._unexplained[container]
+            elif started - seen > LIST_INTERVAL / 2 and self._listener:
+                log.warning("changes on the host come without events: subscribing again")
+                self._unexplained.clear()
+                self._listener.cancel()
+                return
+        self._unexplained.update({container: started for container in differing if container not in self._unexplained})
+
+    # Inspects
+
+    def _enqueue(self, container: str) -> None:
+        entry = self._snapshots.get(container)
+        if entry is not None and entry.is_due and container not in self._queued:
+            self._queued.add(container)
+            self._todo.put_nowait(container)
+
+    async def _inspect_forever(self) -> None:
+        while True:
+            container = await self._todo.get()
+            self._queued.discard(container)
+            try:
+                entry = self._snapshots.get(container)
+                if entry is not None and entry.is_due:
+                    await self._inspect(container)
+            except WorkspaceError as error:
+                log.debug("inspect %s: %s", container[:12], error)
+                self._no_answer_about(container)  # the next list enqueues it again
+            finally:
+                self._todo.task_done()
+
+    async def _inspect(self, container: str) -> None:
+        began = self._snapshots.begin()
+        entry = self._snapshots.get(container)
+        if entry is not None:
+            entry.inspecting = began
+        self.stats.inspects += 1
+        try:
+            shown = await self._engine.inspect(container)
+        except ContainerGone:
+            self.forget(container)
+        else:
+            self._changed(self._snapshots.store(shown, began))
+        finally:
+            if entry is not None and entry.inspecting == began:
+                entry.inspecting = -1
+        if entry is not None and entry.is_due:
+            self._enqueue(container)  # doubted meanwhile
+
+    def _no_answer_about(self, container: str) -> None:
+        entry = self._snapshots.get(container)
+        if entry is not None and not entry.lost and self._clock() - entry.doubted_since > UNKNOWN_AFTER:
+            entry.lost = True
+            self._changed(entry.uid)
+
+    def _changed(self, uid: str | None) -> None:
+        if uid:
+            self._on_change(uid)
