@@ -117,7 +117,10 @@ class ControlPlane:
         return _fetch(self.url + path, self.ca, self._authority.client("admin", [_ADMIN_GROUP]))
 
     def compact(self) -> None:
-        """Forget all history in etcd: a watch that goes on from an old resourceVersion is answered 410 Gone."""
+        """Forget all history in etcd: a watch that goes on from an old resourceVersion is answered 410 Gone.
+
+        The API server still answers from its watch cache, unless it was started again or has ``--watch-cache=false``.
+        """
         header = self._etcd_call("range", {"key": "AA==", "limit": "1"})["header"]
         self._etcd_call("compaction", {"revision": header["revision"], "physical": True})
 

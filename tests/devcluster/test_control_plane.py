@@ -56,7 +56,8 @@ def test_data_and_kubeconfig_outlive_a_crash_of_everything(new_control_plane: Ca
 def test_an_old_watch_is_gone_after_compaction(new_control_plane: Callable[..., ControlPlane]) -> None:
     cluster = new_control_plane(apiserver_args=["--watch-cache=false"])
     old = json.loads(cluster.kubectl("get", "--raw", "/api/v1/configmaps?limit=1"))["metadata"]["resourceVersion"]
-    cluster.kubectl("create", "configmap", "later")
+    for name in ("later", "latest"):
+        cluster.kubectl("create", "configmap", name)
     cluster.compact()
     answer = cluster.kubectl("get", "--raw", f"/api/v1/configmaps?watch=1&timeoutSeconds=5&resourceVersion={old}")
     assert json.loads(answer)["object"]["code"] == 410
