@@ -1,0 +1,111 @@
+"""The commands behind the Makefile, on a state directory and an engine of the test's own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from devcluster import ControlPlane, Engine, binaries, packages
+from devcluster.paths import REPOSITORY
+from devcluster.report import DevclusterError
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def devcluster(tmp_path: Path) -> Iterator[Command]:
+    """Runs ``python -m devcluster``; whatever it started is stopped at the end."""
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+    def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "DOCKER_HOST")}
+        command = [sys.executable, "-m", "devcluster", *args]
+        environment = inherited | state | env
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+    yield run
+    run("down")
+
+
+def test_up_without_the_controller_twice_then_down(devcluster: Command, engine: Engine) -> None:
+    first = devcluster("up", "--no-controller", DOCKER_HOST=engine.endpoint)
+    assert first.returncode == 0, first.stderr
+    assert "make controller" in first.stdout
+    kubeconfig = devcluster("kubeconfig").stdout
+    running = devcluster("status").stdout
+    second = devcluster("up", "--no-controller", DOCKER_HOST=engine.endpoint)
+    assert second.returncode == 0, second.stderr
+    assert devcluster("status").stdout == running
+    assert devcluster("kubeconfig").stdout == kubeconfig
+    assert devcluster("down").returncode == 0
+    assert "pid" not in devcluster("status").stdout
+
+
+def test_clean_removes_the_containers_of_its_own_cluster_only(
+    devcluster: Command, new_engine: Callable[..., Engine]
+) -> None:
+    engine = new_engine()
+    assert devcluster("up", "--no-controller", DOCKER_HOST=engine.endpoint).returncode == 0
+    kubeconfig = Path(devcluster("kubeconfig").stdout.strip())
+    kubectl = [str(binaries.path("kubectl")), "--kubeconfig", str(kubeconfig), "get", "namespace", "kube-system"]
+    cluster = subprocess.check_output([*kubectl, "-o", "jsonpath={.metadata.uid}"], text=True)
+    for name, owner in (("ours", cluster), ("foreign", "another")):
+        engine.docker(
+            "run", "-d", "--name", name, "--label", f"aicli.dev/cluster={owner}", "alpine:latest", "sleep", "1000"
+        )
+    cleaned = devcluster("clean", DOCKER_HOST=engine.endpoint)
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert engine.docker("ps", "--format", "{{.Names}}") == "foreign\n"
+    assert not kubeconfig.exists()
+
+
+def test_clean_keeps_the_data_while_the_engine_is_away(devcluster: Command, new_engine: Callable[..., Engine]) -> None:
+    engine = new_engine()
+    assert devcluster("up", "--no-controller", DOCKER_HOST=engine.endpoint).returncode == 0
+    engine.stop()
+    refused = devcluster("clean", DOCKER_HOST=engine.endpoint)
+    assert refused.returncode == 1
+    assert engine.endpoint in refused.stderr
+    assert Path(devcluster("kubeconfig").stdout.strip()).exists()
+
+
+def test_up_uses_the_cluster_that_kubeconfig_names(
+    devcluster: Command, new_control_plane: Callable[..., ControlPlane], engine: Engine
+) -> None:
+    cluster = new_control_plane()
+    config = str(cluster.kubeconfig)
+    done = devcluster("up", "--no-controller", KUBECONFIG=config, DOCKER_HOST=engine.endpoint)
+    assert done.returncode == 0, done.stderr
+    assert cluster.kubectl("get", "workspace", "sample", "-o", "name") == "workspace.aicli.dev/sample\n"
+    assert "pid" not in devcluster("status").stdout
+
+
+def test_a_cluster_that_does_not_answer_is_named(devcluster: Command, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("apiVersion: v1\nkind: Config\n")
+    done = devcluster("up", KUBECONFIG=str(tmp_path / "config"))
+    assert done.returncode == 1
+    assert f"KUBECONFIG={tmp_path / 'config'}" in done.stderr
+    assert "unset KUBECONFIG" in done.stderr
+
+
+def test_an_engine_that_does_not_answer_is_named(devcluster: Command, tmp_path: Path) -> None:
+    done = devcluster("up", "--no-controller", DOCKER_HOST=f"unix://{tmp_path}/docker.sock")
+    assert done.returncode == 1
+    assert f"DOCKER_HOST=unix://{tmp_path}/docker.sock" in done.stderr
+
+
+def test_the_controller_alone_needs_the_control_plane(devcluster: Command) -> None:
+    done = devcluster("controller")
+    assert done.returncode == 1
+    assert "make up CONTROLLER=0" in done.stderr
+
+
+def test_packages_that_are_there_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packages.missing(["dpkg", "no-such-package"]) == ["no-such-package"]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    packages.install(["dpkg"])
+    with pytest.raises(DevclusterError, match="apt-get install no-such-package"):
+        packages.install(["dpkg", "no-such-package"])
