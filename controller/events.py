@@ -1,0 +1,228 @@
+"""Events on a Workspace: what happened to it, for people (`kubectl describe`), never for programs.
+
+Aggregated as by client-go: the same thing again (Workspace, reason, message) only counts up the Event that is there.
+Each Workspace has a small allowance of writes, so a crash loop costs a few a minute, and telling must never hold up or
+break the work it tells of: recording only notes, a task of its own writes, and what is too much is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import itertools
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from lightkube.models.core_v1 import EventSource, ObjectReference
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Event
+
+from controller import actions as act
+from controller.api import API_VERSION, Workspace, WorkspaceStatus
+from controller.errors import WorkspaceError, printable
+from controller.happenings import Happening, of_action, of_error, of_status
+from controller.kube import ApiUnavailable, Conflict, Gone, Kube
+
+logger = logging.getLogger(__name__)
+COMPONENT = "workspace-controller"
+BURST = 10  # writes of one Workspace at once
+REFILL = 30.0  # seconds until a Workspace may be written about once more
+REPEAT = 30.0  # seconds between two writes of the same Event
+LATEST = 600.0  # seconds; what could only be told later than this is dropped
+QUEUE_LIMIT = 5000  # Events waiting to be written
+MEMORY_LIMIT = 8192  # Events (and Workspaces' allowances) remembered, the least recent are forgotten
+GAP = 0.01  # seconds between two writes: a thousand new Workspaces come before what is told of them
+SAME_PASS = timedelta(seconds=5)  # from a failed step to the status that shows it
+API_RETRY = 5.0  # seconds until an unanswered write is tried again
+CLOSE_GRACE = 2.0  # seconds for what is due when the process ends
+
+
+@dataclass(slots=True, eq=False)
+class Series:
+    """One Event: the same thing, once or many times."""
+
+    involved: ObjectReference
+    happening: Happening
+    count: int = 0  # since the Event was made, as far as we know
+    first: datetime = field(default_factory=lambda: datetime.now(UTC))
+    last: datetime = field(default_factory=lambda: datetime.now(UTC))
+    made: bool = False  # whether the API server has it
+    queued: bool = False
+    not_before: float = 0.0  # the loop's clock
+
+    @property
+    def name(self) -> str:
+        """Follows from the content, so that a new controller process counts the same Event up."""
+        text = f"{self.involved.uid}\0{self.happening.reason}\0{self.happening.message}"
+        return f"{str(self.involved.name)[:230]}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+class Allowance:
+    """A token bucket: BURST writes at once, then one each REFILL seconds. Seconds on the loop's clock."""
+
+    def __init__(self) -> None:
+        self._full_at = 0.0
+
+    def reserve(self, now: float) -> float:
+        """When the next write may be made; each call is for one write."""
+        self._full_at = max(self._full_at, now) + REFILL
+        return max(now, self._full_at - BURST * REFILL)
+
+    def give_back(self) -> None:
+        """A reserved write isn't made."""
+        self._full_at -= REFILL
+
+
+class Recorder:
+    """Notes what happened; `run` writes it. The methods that note never wait and never raise."""
+
+    def __init__(self, kube: Kube, instance: str = "") -> None:
+        self._kube, self._instance = kube, instance
+        self._series: OrderedDict[tuple[str, str, str], Series] = OrderedDict()
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
+        self._queue: list[tuple[float, int, Series]] = []
+        self._order = itertools.count()
+        self._wake, self._ended = asyncio.Event(), asyncio.Event()
+        self._closing = False
+        self.dropped = 0  # Events that were never written
+
+    def acted(self, workspace: Workspace, action: act.Action) -> None:
+        """A step was carried out."""
+        for happening in of_action(workspace.status, action):
+            self._note(workspace, happening)
+
+    def failed(self, workspace: Workspace, error: WorkspaceError) -> None:
+        """A step failed."""
+        self._note(workspace, of_error(error))
+
+    def status_changed(self, workspace: Workspace, previous: WorkspaceStatus, new: WorkspaceStatus) -> None:
+        """A new status was written: tells what no step of ours did."""
+        for happening in of_status(previous, new):
+            if not self._just_told(workspace, happening):
+                self._note(workspace, happening)
+
+    async def run(self) -> None:
+        """Writes what was noted, until `close`."""
+        try:
+            while await self._next_is_due():
+                _, _, series = heapq.heappop(self._queue)
+                series.queued = False
+                await self._try_to_write(series)
+                await asyncio.sleep(GAP)
+        finally:
+            self._ended.set()
+
+    async def close(self) -> None:
+        """Has `run` write what is due and end; waits for it for CLOSE_GRACE seconds."""
+        self._closing = True
+        self._wake.set()
+        try:
+            await asyncio.wait_for(self._ended.wait(), CLOSE_GRACE)
+        except TimeoutError:
+            logger.info("events are lost at the end of the process", extra={"count": len(self._queue)})
+
+    def _note(self, workspace: Workspace, happening: Happening) -> None:
+        series = self._series_of(workspace, happening)
+        series.count += 1
+        series.last = datetime.now(UTC)
+        if series.queued:
+            return
+        now = asyncio.get_running_loop().time()
+        allowance = self._allowance_of(workspace.metadata.uid)
+        due = max(allowance.reserve(now), series.not_before)
+        if due > now + LATEST or len(self._queue) >= QUEUE_LIMIT:
+            allowance.give_back()
+            self.dropped += 1
+            return
+        self._enqueue(series, due)
+
+    def _just_told(self, workspace: Workspace, happening: Happening) -> bool:
+        """Whether the failed step that the status now shows was noted when it failed, a moment ago."""
+        series = self._series.get((workspace.metadata.uid, happening.reason, happening.message))
+        return happening.may_be_told and series is not None and datetime.now(UTC) - series.last < SAME_PASS
+
+    def _series_of(self, workspace: Workspace, happening: Happening) -> Series:
+        meta = workspace.metadata
+        key = (meta.uid, happening.reason, happening.message)
+        series = self._series.get(key)
+        if series is None:
+            involved = ObjectReference(
+                apiVersion=API_VERSION, kind="Workspace", namespace=meta.namespace, name=meta.name, uid=meta.uid
+            )
+            series = self._series[key] = Series(involved, happening)
+        self._series.move_to_end(key)
+        if len(self._series) > MEMORY_LIMIT:
+            self._series.popitem(last=False)
+        return series
+
+    def _allowance_of(self, uid: str) -> Allowance:
+        allowance = self._allowances.setdefault(uid, Allowance())
+        self._allowances.move_to_end(uid)
+        if len(self._allowances) > MEMORY_LIMIT:
+            self._allowances.popitem(last=False)
+        return allowance
+
+    def _enqueue(self, series: Series, due: float) -> None:
+        series.queued = True
+        heapq.heappush(self._queue, (due, next(self._order), series))
+        self._wake.set()
+
+    async def _next_is_due(self) -> bool:
+        """Waits for the next Event's time; False at the end."""
+        while True:
+            self._wake.clear()
+            wait = self._queue[0][0] - asyncio.get_running_loop().time() if self._queue else None
+            if wait is not None and wait <= 0:
+                return True
+            if self._closing:
+                return False
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                return True
+
+    async def _try_to_write(self, series: Series) -> None:
+        now = asyncio.get_running_loop().time()
+        try:
+            await self._write(series)
+            series.not_before = now + REPEAT
+        except ApiUnavailable as error:
+            logger.debug("an event waits for the API server", extra={"error": str(error)})
+            self._enqueue(series, now + API_RETRY)
+        except Exception as error:  # such as 403 in a namespace that is being deleted
+            self.dropped += 1
+            logger.debug("an event was refused", extra={"error": printable(str(error))})
+
+    async def _write(self, series: Series) -> None:
+        try:
+            await self._kube.write_event(self._event(series), first=not series.made)
+        except Conflict:  # made by an earlier process: go on from its count
+            namespace = str(series.involved.namespace)
+            series.count += await self._kube.event_count(namespace, series.name)
+            series.made = True
+            await self._kube.write_event(self._event(series), first=False)
+        except Gone:  # expired meanwhile: a new one, that counts from here
+            if not series.made:
+                raise
+            series.made, series.count, series.first = False, 1, series.last
+            await self._kube.write_event(self._event(series), first=True)
+        series.made = True
+
+    def _event(self, series: Series) -> Event:
+        happening, involved = series.happening, series.involved
+        return Event(
+            metadata=ObjectMeta(name=series.name, namespace=involved.namespace),
+            involvedObject=involved,
+            type="Warning" if happening.warning else "Normal",
+            reason=happening.reason,
+            message=happening.message,
+            count=series.count,
+            firstTimestamp=series.first.replace(microsecond=0),
+            lastTimestamp=series.last.replace(microsecond=0),
+            source=EventSource(component=COMPONENT),
+            reportingComponent=COMPONENT,
+            reportingInstance=self._instance,
+        )
