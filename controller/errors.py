@@ -7,24 +7,13 @@ Workspace is Stalled and is tried again slowly. Everything else is tried again w
 
 from __future__ import annotations
 
-from enum import StrEnum
+from controller.api import ErrorClass
 
 MESSAGE_LIMIT = 1024  # characters; a status must stay small, and messages of engines can hold whole outputs
 
 
-class ErrorClass(StrEnum):
-    """The `class` of a status' lastError: which part of the system the trouble is in."""
-
-    DOCKER = "Docker"
-    NETWORK = "Network"
-    STORAGE = "Storage"
-    IMAGE = "Image"
-    CONFIGURATION = "Configuration"
-    GENERIC = "Generic"
-
-
 class WorkspaceError(Exception):
-    """Base of all errors that are shown on a status. `str(error)` is the message: bounded, without control characters."""
+    """Base of all errors that a status shows. `str(error)` is the message: bounded, without control characters."""
 
     error_class = ErrorClass.GENERIC
     reason = "Error"
@@ -160,6 +149,8 @@ class ContainerCannotRun(ConfigurationError):
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """The text on one line, control characters escaped (they could forge log lines), cut at `limit` characters."""
-    clean = "".join(c if c.isprintable() else " " if c in "\n\r\t" else c.encode("unicode_escape").decode() for c in text)
+    clean = "".join(
+        c if c.isprintable() else " " if c in "\n\r\t" else c.encode("unicode_escape").decode() for c in text
+    )
     clean = " ".join(clean.split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

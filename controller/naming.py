@@ -26,7 +26,7 @@ NEXT_SUFFIX = "-next"  # of the container that is made while its predecessor sti
 
 
 def container_name(namespace: str, name: str, uid: str) -> str:
-    """The name of a Workspace's container: the same each time, so that a create that is tried again can't multiply it."""
+    """The name of a Workspace's container: always the same, so that a create that is tried again can't multiply it."""
     return cut(f"ws-{namespace}-{name}", f"-{uid[:8]}", NAME_LIMIT - len(NEXT_SUFFIX))
 
 

@@ -103,5 +103,6 @@ class Observed:
 
     containers: tuple[Container, ...] = ()
     known: bool = True
+    ignored_limits: frozenset[str] = frozenset()  # fields of Limits that this host does not enforce
     age: float = 0.0  # seconds since the host's last complete list
     unknown_because: str = ""

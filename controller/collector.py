@@ -1,0 +1,139 @@
+"""Looks at everything at once, every 20 s: what a watch has missed, and what is on a host without a Workspace.
+
+A container of ours whose Workspace is gone is removed only after a complete, successful list of Workspaces: never
+because a list failed or was partial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from controller import naming
+from controller.api import NetworkMode, Workspace
+from controller.errors import WorkspaceError
+from controller.hosts import Host, Hosts
+from controller.kube import ApiUnavailable, Gone, Kube
+from controller.namespaces import Namespaces
+from controller.observed import Container
+from controller.store import Key, Store
+
+logger = logging.getLogger(__name__)
+ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
+FETCH_AT_ONCE = 20  # objects; where more are out of date, one list is cheaper than many reads
+
+
+class Collector:
+    """Compares lists with what we hold, and collects what nobody wants any more."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        stores: Sequence[Store[Any]],
+        workspaces: Store[Workspace],
+        hosts: Hosts,
+        namespaces: Namespaces,
+        may_act: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._kube, self._stores, self._workspaces, self._hosts = kube, stores, workspaces, hosts
+        self._namespaces, self._may_act, self._clock = namespaces, may_act, clock
+        self._networks_checked: dict[str, frozenset[tuple[str, str]]] = {}
+        self._now = asyncio.Event()
+        self.last_list: dict[str, float] = {}  # by kind, monotonic
+        self.stale_since: dict[str, float] = {}  # by kind: since when lists show what the watch didn't bring
+
+    def soon(self) -> None:
+        """Has the next round begin now."""
+        self._now.set()
+
+    async def run(self) -> None:
+        """Rounds until cancelled."""
+        while True:
+            self._now.clear()
+            try:
+                await self.round()
+            except ApiUnavailable as error:
+                logger.warning("the API server can't be listed", extra={"error": str(error)})
+            try:
+                await asyncio.wait_for(self._now.wait(), ROUND_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def round(self) -> None:
+        """One look at everything. Raises ApiUnavailable; then nothing was collected."""
+        for store in self._stores:
+            await self._compare(store)
+        await self._namespaces.refresh()
+        if not self._may_act():
+            return
+        for host in self._hosts:
+            if host.cache.is_known():
+                await self._collect(host)
+
+    async def _compare(self, store: Store[Any]) -> None:
+        if not store.synced:
+            for raw in await self._kube.list_objects(store.kind):
+                store.apply(raw)
+        known_before = set(store)
+        versions = await self._kube.list_versions(store.kind)
+        stale = store.compare(versions, known_before)
+        self.last_list[store.kind] = self._clock()
+        if not stale:
+            self.stale_since.pop(store.kind, None)
+            return
+        self.stale_since.setdefault(store.kind, self._clock())
+        await self._fetch(store, stale)
+
+    async def _fetch(self, store: Store[Any], stale: list[Key]) -> None:
+        if len(stale) > FETCH_AT_ONCE:
+            for raw in await self._kube.list_objects(store.kind):
+                store.apply(raw)
+            return
+        for namespace, name in stale:
+            try:
+                store.apply(await self._kube.get(store.kind, namespace, name))
+            except Gone:
+                continue
+
+    async def _collect(self, host: Host) -> None:
+        wanted = {w.metadata.uid for w in self._workspaces.values() if w.spec.host == host.name}
+        for container in orphans(host.cache.all(), wanted):
+            await self._remove(host, container)
+        await self._collect_networks(host)
+
+    async def _remove(self, host: Host, container: Container) -> None:
+        logger.info(
+            "Remove",
+            extra={"container": container.id[:12], "host": host.name, "reason": "its Workspace is gone"},
+        )
+        try:
+            await host.engine.remove(container.id, container.uid)
+            host.cache.forget(container.id)
+        except WorkspaceError as error:
+            logger.warning("an orphan stays for now", extra={"container": container.id[:12], "error": str(error)})
+
+    async def _collect_networks(self, host: Host) -> None:
+        """Asks the host only after the set of wanted networks has changed."""
+        wanted = frozenset(
+            (w.metadata.namespace, str(w.spec.network.mode))
+            for w in self._workspaces.values()
+            if w.spec.host == host.name and w.spec.network.mode is not NetworkMode.NONE
+        )
+        if self._networks_checked.get(host.name) == wanted:
+            return
+        try:
+            for network, namespace, mode in await host.engine.networks():
+                if (namespace, mode) not in wanted:
+                    await host.engine.remove_network(network)
+        except WorkspaceError as error:
+            logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
+            return
+        self._networks_checked[host.name] = wanted
+
+
+def orphans(containers: Iterable[Container], wanted: set[str]) -> list[Container]:
+    """The containers that no Workspace of their host wants. All carry our cluster ID: the cache lists no others."""
+    return [c for c in containers if c.labels.get(naming.LABEL_UID) not in wanted]

@@ -1,0 +1,152 @@
+"""The DockerHost objects: their status (Ready, engine, counts) and the finalizer that keeps a used one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from controller import naming, policy
+from controller.api import Condition, DockerHost, DockerHostStatus, Workspace
+from controller.errors import WorkspaceError
+from controller.hosts import Host, Hosts
+from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
+from controller.observed import Container, ContainerState
+from controller.store import Entry, Key, Store
+
+logger = logging.getLogger(__name__)
+WRITE_EVERY = 5.0  # seconds between two writes of counts
+API_RETRY = 2.0
+
+
+class DockerHostReconciler:
+    """Keeps each DockerHost's status true. `users(host)` gives the Workspaces that name it."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        store: Store[DockerHost],
+        hosts: Hosts,
+        users: Callable[[str], Iterable[Workspace]],
+        may_act: Callable[[], bool],
+    ) -> None:
+        self._kube, self._store, self._hosts, self._users, self._may_act = kube, store, hosts, users, may_act
+        self._written: dict[str, float] = {}
+        self._held: asyncio.Lock = asyncio.Lock()
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Connects to or lets go of a host, and writes its status. Gives the time to look again (the loop's clock)."""
+        entry = self._store.get(key)
+        if entry is None:
+            await self._hosts.remove(key[1])
+            return None
+        self._hosts.apply(entry.object)
+        if not self._may_act():
+            return None
+        try:
+            return await self._write(entry)
+        except Conflict:
+            return _mono() + 0.1
+        except Gone:
+            return None
+        except ApiUnavailable as error:
+            logger.warning("the API server did not answer", extra={"host": key[1], "error": str(error)})
+            return _mono() + API_RETRY
+
+    async def hold(self, name: str) -> None:
+        """Has the DockerHost keep its finalizer, before something is made on its host. Raises Conflict, Gone."""
+        async with self._held:
+            entry = self._store.get(("", name))
+            if entry is None:
+                raise Gone(f"DockerHost {name!r}")
+            finalizers = entry.object.metadata.finalizers
+            if naming.HOST_FINALIZER not in finalizers:
+                self._store.apply(await self._kube.set_finalizers(entry.ref, [*finalizers, naming.HOST_FINALIZER]))
+
+    async def _write(self, entry: Entry[DockerHost]) -> float | None:
+        name = entry.ref.name
+        workspaces = list(self._users(name))
+        if await self._release(entry, workspaces):
+            return None
+        previous = entry.object.status
+        host = self._hosts.get(name)
+        new = host_status(entry.object, host, self._hosts.problems.get(name), len(workspaces), datetime.now(UTC))
+        if new == previous:
+            return None
+        wait = self._written.get(name, float("-inf")) + WRITE_EVERY - _mono()
+        if wait > 0 and _ready(new) == _ready(previous) and previous.observed_generation >= 0:
+            return _mono() + wait
+        self._written[name] = _mono()
+        changes = merge_patch(previous.to_dict(), new.to_dict())
+        self._store.apply(await self._kube.patch_status(entry.ref, changes))
+        return None
+
+    async def _release(self, entry: Entry[DockerHost], workspaces: list[Workspace]) -> bool:
+        """Lets a DockerHost that is being deleted go once no Workspace has anything on it."""
+        meta = entry.object.metadata
+        used = any(naming.FINALIZER in w.metadata.finalizers for w in workspaces)
+        if meta.deletion_timestamp is None or used or naming.HOST_FINALIZER not in meta.finalizers:
+            return False
+        await self._kube.set_finalizers(entry.ref, [f for f in meta.finalizers if f != naming.HOST_FINALIZER])
+        return True
+
+
+def host_status(
+    wanted: DockerHost, host: Host | None, problem: WorkspaceError | None, workspaces: int, now: datetime
+) -> DockerHostStatus:
+    """What a DockerHost's status should say. `last_contact` moves only together with something else."""
+    previous = wanted.status
+    known = host is not None and host.cache.is_known()
+    update: dict[str, object] = {
+        "observed_generation": max(wanted.metadata.generation, previous.observed_generation),
+        "workspaces": workspaces,
+        "conditions": (_condition(wanted, host, problem, now),),
+    }
+    if host is not None:
+        update["engine_version"], update["api_version"] = host.info.version, host.info.api_version
+    if host is not None and known:
+        update["running"] = Counter(map(_is_running, host.cache.all()))[True]
+    new = DockerHostStatus(**{**dict(previous), **update})
+    if new != previous and host is not None and host.cache.contact_age() != float("inf"):
+        contact = now - timedelta(seconds=host.cache.contact_age())
+        new = DockerHostStatus(**{**dict(new), "last_contact": contact})
+    return new
+
+
+def _condition(wanted: DockerHost, host: Host | None, problem: WorkspaceError | None, now: datetime) -> Condition:
+    wrong = policy.policy_problems(wanted.spec.policy)
+    if wrong:
+        status, reason, message = "False", "InvalidPolicy", "; ".join(wrong)
+    elif host is None and problem is not None:
+        status, reason, message = "False", problem.reason, str(problem)
+    elif host is None:
+        status, reason, message = "Unknown", "Connecting", "not connected yet"
+    elif not host.cache.is_known():
+        status, reason, message = "False", "HostUnreachable", host.cache.problem
+    else:
+        status, reason, message = "True", "Connected", f"Docker Engine {host.info.version} answers"
+    before = next((c for c in wanted.status.conditions if c.type == "Ready"), None)
+    since = before.last_transition_time if before is not None and before.status == status else now
+    return Condition(
+        type="Ready",
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=wanted.metadata.generation,
+    )
+
+
+def _ready(status: DockerHostStatus) -> tuple[str, str]:
+    ready = next((c for c in status.conditions if c.type == "Ready"), None)
+    return (str(ready.status), ready.reason) if ready else ("", "")
+
+
+def _is_running(container: Container) -> bool:
+    return container.state is ContainerState.RUNNING
+
+
+def _mono() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,156 @@
+"""The only place that changes Docker: carries out a plan's actions in order, until one fails or has to be waited for.
+
+After each call on a container the engine is asked what it is like now, so that the next plan reads our own writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from controller import actions as act
+from controller import naming
+from controller.container_spec import ContainerSpec
+from controller.desired import Desired
+from controller.errors import ContainerGone, EngineConflict, WorkspaceError
+from controller.hosts import Host
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far a plan got. `waiting` says in words what it waits for (a pull); `failed` is the action that failed."""
+
+    done: tuple[act.Action, ...] = ()
+    failed: act.Action | None = None
+    error: WorkspaceError | None = None
+    waiting: str = ""
+
+
+class Surroundings(Protocol):
+    """What actions need beside the host: the Workspace's own object, and its Secrets. Implemented by reconcile."""
+
+    async def add_finalizer(self) -> None: ...
+
+    async def remove_finalizer(self) -> None: ...
+
+    async def record_restart(self, request: str) -> None: ...
+
+    async def environment(self, spec: ContainerSpec) -> tuple[dict[str, str], str]: ...
+
+    async def ensure_image(self, image: str) -> str: ...
+
+    def done(self, action: act.Action, container: str | None, seconds: float) -> None: ...
+
+
+class Execution:
+    """Carries out plans of one Workspace on one host."""
+
+    def __init__(self, host: Host, desired: Desired, around: Surroundings) -> None:
+        self._host, self._engine, self._desired, self._around = host, host.engine, desired, around
+        self._created: str | None = None
+
+    async def run(self, actions: tuple[act.Action, ...]) -> Outcome:
+        """Carries out `actions`. Errors of the engine are part of the outcome; those of the API server are raised."""
+        done: list[act.Action] = []
+        for action in actions:
+            try:
+                waiting = await self._one(action)
+            except WorkspaceError as error:
+                await self._clean_up(action, error)
+                return Outcome(tuple(done), action, error)
+            if waiting:
+                return Outcome(tuple(done), waiting=waiting)
+            done.append(action)
+        if self._created is not None and done and isinstance(done[-1], act.Create):
+            await self._refresh(self._created)
+        return Outcome(tuple(done))
+
+    async def _one(self, action: act.Action) -> str:
+        began = time.monotonic()
+        match action:
+            case act.AddFinalizer():
+                await self._around.add_finalizer()
+            case act.RemoveFinalizer():
+                await self._around.remove_finalizer()
+            case act.RecordRestart(request=request):
+                await self._around.record_restart(request)
+            case act.EnsureImage(image=image):
+                return await self._around.ensure_image(image)
+            case act.Create():
+                self._created = await self._create(action)
+            case act.RemoveVolume(volume=volume):
+                await self._engine.remove_volume(volume)
+            case act.Remove(container=str(container)):
+                await self._engine.remove(container, self._desired.uid)
+                self._host.cache.forget(container)
+            case _:
+                await self._on_container(action)
+        self._around.done(action, self._target(action), time.monotonic() - began)
+        return ""
+
+    def _target(self, action: act.Action) -> str | None:
+        return getattr(action, "container", None) or self._created
+
+    async def _create(self, action: act.Create) -> str:
+        env, references = await self._around.environment(action.spec)
+        spec = action.spec
+        if references:
+            spec = replace(spec, labels=(*spec.labels, (naming.LABEL_REFERENCES, references)))
+        if spec.network is not None:
+            await self._engine.ensure_network(spec.network)
+        return await self._engine.create(action.name, spec, env, self._host.policy)
+
+    async def _on_container(self, action: act.Action) -> None:
+        container = self._target(action)
+        if container is None:
+            raise ContainerGone("there is no container for this step")
+        try:
+            await self._call(action, container)
+        finally:
+            # Also after an error: whatever the call did, the next plan must see it. A container that is only created
+            # is looked at once it is started, or when its start has failed.
+            await self._refresh(container)
+
+    def _call(self, action: act.Action, container: str) -> Awaitable[None]:
+        engine = self._engine
+        calls: dict[type[act.Action], Callable[[], Awaitable[None]]] = {
+            act.Start: lambda: engine.start(container),
+            act.Kill: lambda: engine.signal(container, "SIGKILL"),
+            act.Pause: lambda: engine.pause(container),
+            act.Unpause: lambda: engine.unpause(container),
+        }
+        match action:
+            case act.Signal(signal=signal):
+                return engine.signal(container, signal)
+            case act.Update(limits=limits):
+                return engine.update(container, limits)
+            case act.Rename(name=name):
+                return engine.rename(container, name)
+            case _:
+                return calls[type(action)]()
+
+    async def _refresh(self, container: str) -> None:
+        try:
+            await self._host.cache.refresh(container)
+        except WorkspaceError as error:
+            logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
+            self._host.cache.request_list()
+
+    async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
+        """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh."""
+        half_made = self._created if isinstance(action, (act.Start, act.Pause)) else None
+        if half_made is None or action.kind != "Start":
+            if isinstance(error, (ContainerGone, EngineConflict)):
+                self._host.cache.request_list()
+            return
+        try:
+            await self._engine.remove(half_made, self._desired.uid)
+            self._host.cache.forget(half_made)
+        except WorkspaceError as also:
+            logger.warning("a half-made container stays for now", extra={"error": str(also)})
+            self._host.cache.request_list()

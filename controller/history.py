@@ -1,0 +1,109 @@
+"""What happened before: what the status remembers, and what this process remembers. An input of plan and status.
+
+The status is the memory that survives a restart of the controller. What only makes us quicker or gentler (when a stop
+signal was sent, which step failed) is kept in the process and may be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from controller.api import WorkspaceStatus
+from controller.errors import WorkspaceError
+from controller.observed import Container
+
+REASON_RESTARTING = "Restarting"
+REASON_RETRIES_EXHAUSTED = "RetriesExhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The present: `wall` is what people read (UTC); `mono` counts seconds and never jumps. Decisions use `mono`."""
+
+    wall: datetime
+    mono: float
+
+    def wall_at(self, mono: float) -> datetime:
+        """The wall clock's time at a point of the monotonic clock."""
+        return self.wall + timedelta(seconds=mono - self.mono)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failure of one kind of step, and when it may be tried again (monotonic seconds)."""
+
+    error: WorkspaceError
+    count: int
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A stop signal that we sent to one run: when (monotonic seconds), and whether the exit was asked for."""
+
+    at: float
+    asked: bool
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSeen:
+    """The exit of a container that this process noticed: which one, and when its restart is due (monotonic seconds)."""
+
+    finished_at: datetime
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What this process remembers of one Workspace. Everything in it can be lost."""
+
+    failures: Mapping[str, Failure] = field(default_factory=dict)  # by kind of action
+    signalled: Mapping[str, Sent] = field(default_factory=dict)  # by container ID
+    exit_seen: ExitSeen | None = None
+    pulling: str = ""  # progress in words while an image is pulled
+    references: Mapping[str, str] | None = None  # "Kind/name" -> "uid:resourceVersion" as last read; None: not read yet
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The status' memory, parsed, beside the process' own."""
+
+    observed_generation: int = -1
+    phase: str = ""
+    retries: int = 0
+    restart_count: int = 0
+    next_retry_at: datetime | None = None
+    last_exit_at: datetime | None = None  # the exit that was counted (or not) last
+    last_restart_request: str | None = None  # None: never looked at
+    started_at: datetime | None = None
+    restarting: bool = False  # a recorded restart request is under way
+    exhausted: bool = False  # the retries are spent
+    ended: Container | None = None  # the last ended run that was seen since the status was read
+    memory: Memory = field(default_factory=Memory)
+
+    def with_memory(self, memory: Memory) -> History:
+        """The same status memory beside another process memory."""
+        return replace(self, memory=memory)
+
+
+def from_status(status: WorkspaceStatus, memory: Memory) -> History:
+    """The history that a status tells."""
+    reasons = {condition.type: condition.reason for condition in status.conditions if condition.status == "True"}
+    first_sight = status.observed_generation < 0
+    termination = status.last_termination
+    return History(
+        observed_generation=status.observed_generation,
+        phase=status.phase or "",
+        retries=status.retries,
+        restart_count=status.restart_count,
+        next_retry_at=status.next_retry_at,
+        last_exit_at=termination.finished_at if termination else None,
+        last_restart_request=None if first_sight else status.last_restart_request or "",
+        started_at=status.started_at,
+        restarting=reasons.get("Reconciling") == REASON_RESTARTING,
+        exhausted=reasons.get("Stalled") == REASON_RETRIES_EXHAUSTED,
+        memory=memory,
+    )

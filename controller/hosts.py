@@ -1,0 +1,178 @@
+"""The Docker hosts that we are connected to: one engine, cache and puller each, and the DockerHost's own status.
+
+Hosts are independent of each other in everything: connections, threads, limits and back-off. What one does, or that it
+hangs, changes nothing for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from controller.api import DockerHost, HostPolicy
+from controller.engine.cache import HostCache
+from controller.engine.protocol import Engine, EngineInfo
+from controller.engine.pulls import ImagePuller
+from controller.errors import ConfigurationError, HostUnreachable, WorkspaceError
+from controller.observed import Observed
+
+logger = logging.getLogger(__name__)
+RECONNECT = (1.0, 15.0)  # seconds between tries to connect: the first and the longest
+
+
+class Connect(Protocol):
+    """Makes an engine for a DockerHost, reading its Secrets. Raises ConfigurationError; need not connect yet."""
+
+    async def __call__(self, host: DockerHost) -> Engine: ...
+
+
+@dataclass(slots=True)
+class Host:
+    """One connected engine."""
+
+    name: str
+    engine: Engine
+    cache: HostCache
+    puller: ImagePuller
+    info: EngineInfo
+    policy: HostPolicy
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def observed(self, uid: str) -> Observed:
+        """What the host has for a Workspace."""
+        return replace(self.cache.observed(uid), ignored_limits=self.info.ignored_limits)
+
+
+class Hosts:
+    """All hosts by name. `on_change(host, uid)` hears of changed containers; uid "" means the host as a whole."""
+
+    def __init__(
+        self, connect: Connect, on_change: Callable[[str, str], None], on_pulled: Callable[[set[object]], None]
+    ):
+        self._connect, self._on_change, self._on_pulled = connect, on_change, on_pulled
+        self._wanted: dict[str, DockerHost] = {}
+        self._hosts: dict[str, Host] = {}
+        self._connecting: dict[str, asyncio.Task[None]] = {}
+        self.problems: dict[str, WorkspaceError] = {}  # by host: why there is no connection
+        self.last_contact: dict[str, datetime] = {}
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(list(self._hosts.values()))
+
+    def get(self, name: str) -> Host | None:
+        """The host if it was connected once; it may be unreachable now."""
+        return self._hosts.get(name)
+
+    def policy_of(self, name: str) -> HostPolicy | None:
+        """The policy of a declared host, connected or not; None where no such DockerHost exists."""
+        wanted = self._wanted.get(name)
+        return wanted.spec.policy if wanted is not None else None
+
+    def observed(self, name: str, uid: str) -> Observed:
+        """What the host has for a Workspace; unknown while we aren't connected to it."""
+        host = self._hosts.get(name)
+        if host is None:
+            problem = self.problems.get(name)
+            return Observed(known=False, unknown_because=str(problem or f"DockerHost {name!r}: connecting"))
+        return host.observed(uid)
+
+    def apply(self, wanted: DockerHost) -> None:
+        """Takes in a DockerHost: connects to a new one, applies a changed policy to a known one."""
+        name = wanted.metadata.name
+        self._wanted[name] = wanted
+        host = self._hosts.get(name)
+        if host is not None:
+            host.policy = wanted.spec.policy
+        elif name not in self._connecting:
+            self._connecting[name] = asyncio.create_task(self._connect_until_done(name), name=f"connect {name}")
+
+    async def remove(self, name: str) -> None:
+        """Lets go of a host that is no longer declared. Its containers stay."""
+        self._wanted.pop(name, None)
+        self.problems.pop(name, None)
+        task = self._connecting.pop(name, None)
+        if task is not None:
+            task.cancel()
+        host = self._hosts.pop(name, None)
+        if host is not None:
+            await self._close(host)
+
+    async def reconnect(self, name: str) -> None:
+        """Connects afresh, with the Secrets as they are now."""
+        wanted = self._wanted.get(name)
+        if wanted is not None:
+            await self.remove(name)
+            self.apply(wanted)
+
+    async def close(self) -> None:
+        """Lets go of all hosts."""
+        for name in [*self._hosts, *self._connecting]:
+            await self.remove(name)
+
+    async def _connect_until_done(self, name: str) -> None:
+        wait, longest = RECONNECT
+        while name in self._wanted:
+            try:
+                await self._connect_once(self._wanted[name])
+            except WorkspaceError as error:
+                if str(self.problems.get(name)) != str(error):
+                    logger.warning("can't connect to the host", extra={"host": name, "error": str(error)})
+                self.problems[name] = error
+                self._on_change(name, "")
+            else:
+                self.problems.pop(name, None)
+                self._connecting.pop(name, None)
+                self._on_change(name, "")
+                return
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, longest)
+
+    async def _connect_once(self, wanted: DockerHost) -> None:
+        name = wanted.metadata.name
+        engine = await self._connect(wanted)
+        try:
+            info = await engine.info()
+            self._check_unique(name, info)
+        except BaseException:
+            await engine.close()
+            raise
+        cache = HostCache(engine, on_change=lambda uid: self._on_change(name, uid))
+        puller = ImagePuller(engine, self._on_pulled)
+        host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy)
+        host.tasks.append(asyncio.create_task(self._run_cache(host), name=f"cache {name}"))
+        self._hosts[name] = host
+        logger.info("connected", extra={"host": name, "engine": info.version, "api": info.api_version})
+
+    def _check_unique(self, name: str, info: EngineInfo) -> None:
+        """Two DockerHosts on one engine would each take the other's containers for duplicates."""
+        for other in self._hosts.values():
+            same = (other.info.engine_id, other.info.root_dir) == (info.engine_id, info.root_dir)
+            if same and other.name != name:
+                raise ConfigurationError(
+                    f"DockerHost {other.name!r} is the same Docker Engine ({info.engine_id}): keep one of the two",
+                    reason="DuplicateEngine",
+                )
+
+    async def _run_cache(self, host: Host) -> None:
+        while True:
+            try:
+                await host.cache.run()
+            except Exception:
+                logger.exception("the host's cache failed and is started again", extra={"host": host.name})
+            await asyncio.sleep(1)
+
+    async def _close(self, host: Host) -> None:
+        for task in host.tasks:
+            task.cancel()
+        await asyncio.gather(*host.tasks, return_exceptions=True)
+        await host.puller.close()
+        await host.engine.close()
+
+
+def unreachable(host: Host) -> HostUnreachable | None:
+    """Why a connected host can't be reached now; None where it can."""
+    return None if host.cache.is_known() else HostUnreachable(host.cache.problem)

@@ -1,0 +1,218 @@
+"""Requests to the API server beside kopf's watches: patches with preconditions, reads, lists. Through lightkube.
+
+Every patch carries the object's uid and resourceVersion: a write that was decided on an older object is refused (409)
+instead of overwriting what somebody else wrote, and one of a former leader can't land.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from lightkube import AsyncClient, KubeConfig
+from lightkube.core.exceptions import ApiError
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
+from lightkube.types import PatchType
+
+from controller.api import GROUP, VERSION
+
+FIELD_MANAGER = "workspace-controller"
+TIMEOUT = 15.0  # seconds, for each request
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+KINDS: dict[str, Any] = {
+    "Workspace": create_namespaced_resource(GROUP, VERSION, "Workspace", "workspaces"),
+    "WorkspaceOperation": create_namespaced_resource(GROUP, VERSION, "WorkspaceOperation", "workspaceoperations"),
+    "DockerHost": create_global_resource(GROUP, VERSION, "DockerHost", "dockerhosts"),
+    "Namespace": Namespace,
+}
+
+
+class Conflict(Exception):
+    """The object has changed since it was read (409): decide again on the newer one."""
+
+
+class Gone(Exception):
+    """The object isn't there any more (404), or another one has its name."""
+
+
+class ApiUnavailable(Exception):
+    """The API server did not answer, or answered that it can't now (5xx, 429). Try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """One version of one object."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a Secret or ConfigMap holds, and which version of it. Never logged."""
+
+    version: str  # uid:resourceVersion
+    values: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Data({self.version})"
+
+
+class Kube:
+    """The API server, for one process. All methods raise ApiUnavailable where there is no useful answer."""
+
+    def __init__(self, config: KubeConfig | None = None) -> None:
+        single = config.get() if config else None
+        self._client = AsyncClient(config=single, timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
+        self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client._client.close()
+
+    async def cluster_id(self) -> str:
+        """The uid of the kube-system namespace: what tells this cluster from every other one."""
+        namespace = await self._call(self._client.get(Namespace, "kube-system"))
+        return str(namespace.metadata.uid)
+
+    async def patch_status(self, ref: ObjectRef, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Merges `changes` into the status; gives the new object. Raises Conflict, Gone."""
+        return await self._patch(ref, {"status": dict(changes)}, KINDS[ref.kind].Status)
+
+    async def patch(self, ref: ObjectRef, changes: Mapping[str, Any], manager: str = FIELD_MANAGER) -> dict[str, Any]:
+        """Merges `changes` into the object; gives the new object. Raises Conflict, Gone."""
+        return await self._patch(ref, changes, KINDS[ref.kind], manager)
+
+    async def set_finalizers(self, ref: ObjectRef, finalizers: list[str]) -> dict[str, Any]:
+        """Replaces the finalizers. Raises Conflict, Gone."""
+        return await self._patch(ref, {"metadata": {"finalizers": finalizers}}, KINDS[ref.kind])
+
+    async def delete(self, ref: ObjectRef) -> None:
+        """Deletes the object; nothing where it is gone."""
+        try:
+            await self._call(self._client.delete(KINDS[ref.kind], ref.name, **_namespace(ref.namespace)))
+        except Gone:
+            return
+        self.on_write(ref.kind, "delete")
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """One object as it is now. Raises Gone."""
+        found = await self._call(self._client.get(KINDS[kind], name, **_namespace(namespace)))
+        return dict(found)
+
+    async def list_objects(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of a kind, in all namespaces: complete, or an error."""
+        return [dict(item) for item in await self._list(kind, {})]
+
+    async def list_versions(self, kind: str) -> dict[tuple[str, str], tuple[str, str]]:
+        """(namespace, name) -> (uid, resourceVersion) of all objects of a kind: complete, or an error."""
+        items = await self._list(kind, {"Accept": METADATA_ONLY})
+        metas = [item["metadata"] for item in items]
+        return {(m.get("namespace", ""), m["name"]): (m["uid"], m["resourceVersion"]) for m in metas}
+
+    async def namespace_labels(self, name: str) -> dict[str, str]:
+        """The labels of a namespace; empty where it is gone."""
+        try:
+            namespace = await self._call(self._client.get(Namespace, name))
+        except Gone:
+            return {}
+        return dict(namespace.metadata.labels or {})
+
+    async def namespaces(self) -> list[Namespace]:
+        """All namespaces."""
+        return await self._list("Namespace", {})
+
+    async def data(self, kind: str, namespace: str, name: str) -> Data | None:
+        """A Secret's or ConfigMap's values as text; None where it doesn't exist (or we may not read it)."""
+        resource = Secret if kind == "Secret" else ConfigMap
+        try:
+            found = await self._call(self._client.get(resource, name, namespace=namespace))
+        except Gone:
+            return None
+        values = dict(found.data or {})
+        if kind == "Secret":
+            values = {key: base64.b64decode(value).decode(errors="surrogateescape") for key, value in values.items()}
+        return Data(f"{found.metadata.uid}:{found.metadata.resourceVersion}", values)
+
+    async def write_event(self, event: Event, *, first: bool) -> None:
+        """Creates an Event, or merges a higher count into one that was created. Raises Conflict (it exists), Gone."""
+        meta = event.metadata
+        assert meta is not None
+        if first:
+            await self._call(self._client.create(event))
+        else:
+            patch = {"count": event.count, "lastTimestamp": event.to_dict()["lastTimestamp"], "message": event.message}
+            call = self._client.patch(
+                Event, str(meta.name), patch, namespace=meta.namespace, patch_type=PatchType.MERGE
+            )
+            await self._call(call)
+        self.on_write("Event", "create" if first else "patch")
+
+    async def event_count(self, namespace: str, name: str) -> int:
+        """How often an Event has occurred so far. Raises Gone."""
+        found = await self._call(self._client.get(Event, name, namespace=namespace))
+        return int(found.count or 0)
+
+    async def _patch(
+        self, ref: ObjectRef, body: Mapping[str, Any], resource: Any, manager: str = FIELD_MANAGER
+    ) -> dict[str, Any]:
+        precondition = {"uid": ref.uid, "resourceVersion": ref.resource_version}
+        body = {**body, "metadata": {**body.get("metadata", {}), **precondition}}
+        client: Any = self._client
+        call = client.patch(
+            resource, ref.name, body, patch_type=PatchType.MERGE, field_manager=manager, **_namespace(ref.namespace)
+        )
+        result = dict(await self._call(call))
+        self.on_write(ref.kind, "patch")
+        return result
+
+    async def _list(self, kind: str, headers: dict[str, str]) -> list[Any]:
+        resource: Any = KINDS[kind]
+        scope: dict[str, Any] = {"namespace": "*"} if kind in ("Workspace", "WorkspaceOperation") else {}
+        _, _, items = await self._call(self._client._client.request("list", resource, headers=headers, **scope))
+        return list(items)
+
+    async def _call(self, call: Any) -> Any:
+        try:
+            return await call
+        except ApiError as error:
+            raise _translated(error) from error
+        except httpx2.HTTPError as error:
+            raise ApiUnavailable(f"the API server can't be reached: {error!r}") from error
+
+
+def _namespace(namespace: str) -> dict[str, str]:
+    return {"namespace": namespace} if namespace else {}
+
+
+def _translated(error: ApiError) -> Exception:
+    code = error.status.code
+    if code in (404, 410):
+        return Gone(str(error))
+    if code == 409 or (code == 422 and "uid" in str(error)):
+        return Conflict(str(error))
+    if code == 429 or (code is not None and code >= 500):
+        return ApiUnavailable(str(error))
+    return error
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7396) that makes `new` of `old`: removed keys are null, lists are replaced whole."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            nested = merge_patch(before, value)
+            if nested:
+                patch[key] = nested
+        elif value != before or key not in old:
+            patch[key] = value
+    return patch

@@ -1,0 +1,41 @@
+"""The process: settings, logs, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from controller import __version__, logs
+from controller.app import App
+from controller.connect import connector
+from controller.kube import Kube
+from controller.settings import Settings, parse
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Runs the controller until SIGTERM or SIGINT. Exit code 1: it could not go on; start it again."""
+    settings = parse()
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(_run(settings))
+    except Exception:
+        logger.exception("the controller ends; its supervisor should start it again")
+        sys.exit(1)
+
+
+async def _run(settings: Settings) -> None:
+    logger.info("starting", extra={"version": __version__})
+    app = App(settings, Kube(), lambda cluster, kube: connector(cluster, kube, settings.namespace))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop)
+    await app.run()
+    logger.info("stopped")
+
+
+if __name__ == "__main__":
+    main()

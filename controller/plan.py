@@ -1,0 +1,356 @@
+"""Decides what to do about one Workspace: plan(desired, observed, history, now) -> Plan. No I/O, no clock, no logging.
+
+A plan is what would be done if nothing failed and nothing had to be waited for; whoever executes it looks again after
+each plan, so a plan may end early (a signal was sent, an image is being pulled) and the next one goes on from what is
+there then. The order of the rules is the order of the functions below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller import actions as act
+from controller import naming
+from controller.api import DesiredState, FallbackAction, UpdatePolicy
+from controller.backoff import Accounting, account
+from controller.desired import Desired
+from controller.history import History, Now, Sent
+from controller.observed import Container, ContainerState, Health, Limits, Observed
+
+LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
+IN_PLACE = ("Update", "Rename")  # a failure of these holds back nothing else
+PREPARATION = ("AddFinalizer", "RecordRestart", "EnsureImage", "Create")  # pointless without the step they prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, in order, and when to look again (monotonic seconds; None: when something changes)."""
+
+    actions: tuple[act.Action, ...] = ()
+    wake_at: float | None = None
+    accounting: Accounting | None = None
+    pending: tuple[str, ...] = ()  # changes that wait for a restart
+    why: str = ""  # why nothing is done where something is wrong
+
+    def __str__(self) -> str:
+        lines = [f"{number}. {action}" for number, action in enumerate(self.actions, 1)]
+        lines += [f"pending: {change}" for change in self.pending]
+        if not self.actions:
+            lines.insert(0, f"nothing to do{': ' + self.why if self.why else ''}")
+        return "\n".join(lines)
+
+
+def plan(desired: Desired, observed: Observed, history: History, now: Now) -> Plan:
+    """The steps from `observed` to `desired`.
+
+    Args:
+        desired: what the Workspace's container should be.
+        observed: what its host has; unknown never makes or removes anything.
+        history: what the status and this process remember.
+        now: the present.
+    """
+    if not observed.known:
+        return _unknown(desired, now)
+    return _gate(_Planner(desired, observed, history, now).plan(), history, now)
+
+
+def choose(
+    desired: Desired, containers: tuple[Container, ...], references: Mapping[str, str] | None
+) -> Container | None:
+    """The container to keep: the one whose hash fits (and whose Secrets are current, where that is known), then the
+    running one, then the oldest. Never a dead one."""
+
+    def rank(container: Container) -> tuple[bool, bool, bool, datetime, str]:
+        fits = container.config_hash == desired.config_hash
+        outdated = bool(changed_references(container, references))
+        return (not fits, outdated, not container.is_live, container.created_at, container.id)
+
+    return min((c for c in containers if not c.is_dead), key=rank, default=None)
+
+
+def limits_differ(container: Container, limits: Limits, ignored: frozenset[str]) -> list[str]:
+    """The names of limits that differ from inspect, but for those that this host can't enforce."""
+    names = ("nano_cpus", "cpu_shares", "memory", "memory_swap", "memory_reservation", "pids")
+    return [n for n in names if n not in ignored and getattr(container.limits, n) != getattr(limits, n)]
+
+
+def is_fresh(desired: Desired, history: History) -> bool:
+    """Whether retries are forgotten: the spec changed, or a restart is asked for or under way."""
+    return history.observed_generation != desired.generation or history.restarting or restart_wanted(desired, history)
+
+
+def restart_wanted(desired: Desired, history: History) -> bool:
+    """Whether a restart is asked for that was not recorded yet. A value that is there at first sight is not one."""
+    known = history.last_restart_request
+    return known is not None and desired.restart_request not in ("", known)
+
+
+def _unknown(desired: Desired, now: Now) -> Plan:
+    if desired.deleting and desired.abandon and desired.has_finalizer:
+        return Plan((act.RemoveFinalizer(reason="abandoned by its user while the host can't be reached"),))
+    return Plan(wake_at=now.mono + LOOK_AGAIN, why="the host can't be reached; what it has is unknown")
+
+
+def _gate(plan: Plan, history: History, now: Now) -> Plan:
+    """Cuts the plan before the first step that failed and may not be tried again yet, and what only prepared it."""
+    kept: list[act.Action] = []
+    wakes = [plan.wake_at] if plan.wake_at is not None else []
+    for action in plan.actions:
+        failure = history.memory.failures.get(action.kind)
+        if failure is None or failure.due <= now.mono:
+            kept.append(action)
+            continue
+        wakes.append(failure.due)
+        if action.kind not in IN_PLACE:
+            while kept and kept[-1].kind in PREPARATION:
+                kept.pop()
+            break
+    return replace(plan, actions=tuple(kept), wake_at=min(wakes, default=None))
+
+
+class _Planner:
+    """One decision. The state it holds is its input and nothing else."""
+
+    def __init__(self, desired: Desired, observed: Observed, history: History, now: Now) -> None:
+        self.desired, self.observed, self.history, self.now = desired, observed, history, now
+        self.references = history.memory.references
+        self.main = choose(desired, observed.containers, self.references)
+        self.others = tuple(c for c in observed.containers if c is not self.main)
+        self.restart = desired.refusal is None and restart_wanted(desired, history)
+        fresh = is_fresh(desired, history)
+        self.accounting = account(history, self.main, desired.recovery, fresh, now)
+
+    def plan(self) -> Plan:
+        if self.desired.deleting:
+            return self._delete()
+        surplus = list(self._remove_surplus())
+        if surplus:
+            return self._finish(surplus, [c for c in self.others if c.is_live])
+        if self.desired.state is DesiredState.STOPPED or self._must_stop():
+            return self._stopped()
+        if self.main is None:
+            return self._none()
+        return self._existing(self.main)
+
+    # deletion
+
+    def _delete(self) -> Plan:
+        live = [c for c in self.observed.containers if c.is_live]
+        steps: list[act.Action] = []
+        for container in self.observed.containers:
+            if container.state is ContainerState.RUNNING:
+                steps += self._stop(container, "the Workspace is deleted")
+            else:
+                steps.append(act.Remove(container.id, reason="the Workspace is deleted"))
+        if not self.observed.containers:
+            for volume in self.desired.container.volumes:
+                if volume.delete_with_workspace and self.desired.has_finalizer:
+                    steps.append(act.RemoveVolume(volume.volume, reason="its reclaim policy is Delete"))
+            if self.desired.has_finalizer:
+                steps.append(act.RemoveFinalizer(reason="no container is left"))
+        return self._finish(steps, live)
+
+    # more than one
+
+    def _remove_surplus(self) -> Iterator[act.Action]:
+        """The predecessor (or a duplicate) is stopped as gently as any, and is gone before anything else is started."""
+        for container in self.others:
+            if container.is_dead:
+                yield act.Remove(container.id, reason="it is dead")
+            elif container.is_live:
+                yield from self._thaw_and_stop(container, "another container takes its place")
+            else:
+                yield act.Remove(container.id, reason="another container takes its place")
+
+    # Stopped
+
+    def _must_stop(self) -> bool:
+        return self.desired.refusal is not None and self.desired.stop_refused
+
+    def _stopped(self) -> Plan:
+        if self.main is None:
+            return self._finish([], [])
+        steps = self._in_place(self.main)
+        if self.main.is_live:
+            why = "the host's policy refuses it" if self._must_stop() else "it should be Stopped"
+            steps += self._thaw_and_stop(self.main, why)
+        return self._finish(steps, [self.main], pending=self._pending(self.main))
+
+    # nothing there
+
+    def _none(self) -> Plan:
+        if self.desired.refusal is not None:
+            return self._finish([], [], why=str(self.desired.refusal))
+        if self.accounting.exhausted:
+            return self._finish([], [], why="the retries are spent")
+        steps = [
+            *self._record_restart(),
+            *self._create("there is no container"),
+            act.Start(None, reason="it should run"),
+        ]
+        if self.desired.state is DesiredState.PAUSED:
+            steps.append(act.Pause(None, reason="it should be Paused"))
+        return self._finish(steps, [])
+
+    def _create(self, reason: str, name: str | None = None) -> list[act.Action]:
+        desired = self.desired
+        steps: list[act.Action] = []
+        if not desired.has_finalizer:
+            steps.append(act.AddFinalizer(reason="a delete must wait for the container's removal"))
+        steps.append(act.EnsureImage(desired.container.image, reason=f"imagePullPolicy is {desired.pull_policy}"))
+        steps.append(act.Create(name or desired.container_name, desired.container, reason=reason))
+        return steps
+
+    # one there
+
+    def _existing(self, main: Container) -> Plan:
+        steps: list[act.Action] = []
+        if not self.desired.has_finalizer:
+            steps.append(act.AddFinalizer(reason="a delete must wait for the container's removal"))
+        steps += self._record_restart()
+        pending = self._pending(main)
+        if pending and self._replace_now(main):
+            return self._replace(main, steps, pending)
+        steps += self._in_place(main)
+        if main.is_live:
+            steps += self._running(main)
+        else:
+            return self._ended(main, steps, pending)
+        return self._finish(steps, [main], pending=pending)
+
+    def _running(self, main: Container) -> list[act.Action]:
+        if self._restart_due(main):
+            return self._thaw_and_stop(main, "a restart was asked for")
+        if main.health is Health.UNHEALTHY and main.state is ContainerState.RUNNING:
+            return self._stop(main, "its liveness probe failed", asked=False)
+        if self.desired.state is DesiredState.PAUSED and main.state is ContainerState.RUNNING:
+            return [act.Pause(main.id, reason="it should be Paused")]
+        if self.desired.state is DesiredState.RUNNING and main.state is ContainerState.PAUSED:
+            return [act.Unpause(main.id, reason="it should be Running")]
+        return []
+
+    def _ended(self, main: Container, steps: list[act.Action], pending: tuple[str, ...]) -> Plan:
+        """Created or exited: start it, once its back-off is over."""
+        if self.desired.refusal is not None:
+            return self._finish(steps, [], pending=pending, why=str(self.desired.refusal))
+        if self.accounting.exhausted:
+            if self.desired.recovery.fallback_action is FallbackAction.REMOVE:
+                steps.append(act.Remove(main.id, reason="the retries are spent and the fallback action is Remove"))
+            return self._finish(steps, [], pending=pending, why="the retries are spent")
+        due = self.accounting.due
+        if due is not None and due > self.now.mono:
+            return self._finish(steps, [], pending=pending, wake_at=due, why="it waits for its back-off")
+        if main.state is ContainerState.CREATED:
+            reason = "it was made to run"
+        else:
+            reason = f"it exited with {main.exit_code} and should be {self.desired.state}"
+        steps.append(act.Start(main.id, reason=reason))
+        if self.desired.state is DesiredState.PAUSED:
+            steps.append(act.Pause(main.id, reason="it should be Paused"))
+        return self._finish(steps, [], pending=pending)
+
+    # drift
+
+    def _pending(self, main: Container) -> tuple[str, ...]:
+        changes = []
+        if main.config_hash != self.desired.config_hash:
+            changes.append(f"the container was made from another spec ({main.config_hash[:8] or 'none'})")
+        changes += changed_references(main, self.references)
+        return tuple(changes)
+
+    def _replace_now(self, main: Container) -> bool:
+        """Whether the update policy lets a new container be made now. Changed Secrets alone wait for a restart."""
+        if self.desired.refusal is not None or self.accounting.exhausted:
+            return False
+        due = self.accounting.due
+        at_restart = self._restart_due(main) or (not main.is_live and due is not None and due <= self.now.mono)
+        match self.desired.update_policy:
+            case UpdatePolicy.RECREATE:
+                return at_restart or main.config_hash != self.desired.config_hash
+            case UpdatePolicy.ON_RESTART:
+                return at_restart
+            case _:
+                return self._restart_due(main)
+
+    def _replace(self, main: Container, steps: list[act.Action], pending: tuple[str, ...]) -> Plan:
+        """The new container is made before the old one is touched: where that fails (image, disk), the old one stays.
+
+        The next plan finds both, keeps the better one and stops the other: `choose` knows which.
+        """
+        name = self.desired.container_name
+        spare = name + naming.NEXT_SUFFIX if main.name != name + naming.NEXT_SUFFIX else name
+        steps = [s for s in steps if not isinstance(s, act.AddFinalizer)] + self._create("; ".join(pending), spare)
+        return self._finish(steps, [], pending=pending)
+
+    def _in_place(self, main: Container) -> list[act.Action]:
+        steps: list[act.Action] = []
+        desired = self.desired
+        differing = limits_differ(main, desired.container.limits, self.observed.ignored_limits)
+        if main.restart_policy != "no":
+            differing.append("restart policy")
+        if differing and desired.refusal is None:
+            steps.append(act.Update(main.id, desired.container.limits, reason=f"{', '.join(differing)} differ"))
+        if main.name != desired.container_name:
+            steps.append(act.Rename(main.id, desired.container_name, reason=f"it is called {main.name}"))
+        return steps
+
+    # restarts and stops
+
+    def _record_restart(self) -> list[act.Action]:
+        if not self.restart:
+            return []
+        return [act.RecordRestart(self.desired.restart_request, reason="a restart was asked for")]
+
+    def _restart_due(self, main: Container) -> bool:
+        """Whether the run that a restart request meant still goes on (or ended and was not followed by another)."""
+        if self.restart or self.desired.refusal is not None:
+            return self.restart
+        return self.history.restarting and (not main.is_live or main.started_at == self.history.started_at)
+
+    def _thaw_and_stop(self, container: Container, reason: str) -> list[act.Action]:
+        steps: list[act.Action] = []
+        if container.state is ContainerState.PAUSED:
+            steps.append(act.Unpause(container.id, reason="a frozen process can't react to a stop signal"))
+        return steps + self._stop(container, reason)
+
+    def _stop(self, container: Container, reason: str, asked: bool = True) -> list[act.Action]:
+        """The stop signal, once; when the grace period is over, SIGKILL; until then nothing."""
+        sent = self._sent(container)
+        if sent is None:
+            return [act.Signal(container.id, container.stop_signal, asked, reason=reason)]
+        if self.now.mono >= sent.at + self.desired.grace:
+            return [act.Kill(container.id, reason=f"{reason}; it did not end in {self.desired.grace} s")]
+        return []
+
+    def _sent(self, container: Container) -> Sent | None:
+        """The stop signal that we sent to this run of the container (a later run has another start time)."""
+        sent = self.history.memory.signalled.get(container.id)
+        return sent if sent is not None and sent.started_at == container.started_at else None
+
+    def _finish(
+        self,
+        steps: list[act.Action],
+        stopping: list[Container],
+        *,
+        pending: tuple[str, ...] = (),
+        wake_at: float | None = None,
+        why: str = "",
+    ) -> Plan:
+        ends = [s.at + self.desired.grace for c in stopping if c.is_live and (s := self._sent(c)) is not None]
+        wakes = [t for t in (*ends, wake_at) if t is not None and t > self.now.mono]
+        return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why)
+
+
+def changed_references(container: Container, current: Mapping[str, str] | None) -> list[str]:
+    """Which Secrets and ConfigMaps changed since the container was made from them (their versions are in a label)."""
+    made_from = parse_references(container.labels.get(naming.LABEL_REFERENCES, ""))
+    versions = {ref: version for ref, version in (current or {}).items() if version != "absent"}
+    changed = sorted(ref for ref, version in versions.items() if made_from.get(ref, version) != version)
+    return [f"{ref} has changed since the container was made" for ref in changed]
+
+
+def parse_references(label: str) -> dict[str, str]:
+    """`Kind/name=version` entries, comma-separated, as the label holds them."""
+    return dict(entry.split("=", 1) for entry in label.split(",") if "=" in entry)

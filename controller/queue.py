@@ -1,0 +1,90 @@
+"""The keyed queue: one worker at a time for each key, and any number of keys at once.
+
+A key that is added while it is worked on is worked on once more afterwards (the dirty set); a key has one timer, and
+the earlier time wins. Nothing is lost: a worker that raises is logged by its caller and the key is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+Key = TypeVar("Key", bound=Hashable)
+RETRY_AFTER_BUG = 5.0  # seconds; a worker handles all expected errors itself
+
+
+class KeyedQueue(Generic[Key]):
+    """Runs `worker(key)` for keys that were added. Lives on one event loop."""
+
+    def __init__(self, worker: Callable[[Key], Awaitable[None]]) -> None:
+        self._worker = worker
+        self._dirty: dict[Key, float] = {}  # key -> when it was added, on the loop's clock
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._closed = False
+        self.on_wait: Callable[[float], None] = lambda seconds: None  # told how long each key waited
+
+    def __len__(self) -> int:
+        """How many keys wait for their worker."""
+        return len(self._dirty)
+
+    @property
+    def working(self) -> int:
+        """How many keys are worked on."""
+        return len(self._tasks)
+
+    def add(self, key: Key) -> None:
+        """Has the key worked on soon, and again if it is being worked on now."""
+        if self._closed:
+            return
+        self._dirty.setdefault(key, asyncio.get_running_loop().time())
+        if key not in self._tasks:
+            self._start(key)
+
+    def wake_at(self, key: Key, when: float | None) -> None:
+        """Adds the key at `when` (the loop's clock); replaces the key's timer. None: no timer."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if when is not None and not self._closed:
+            self._timers[key] = asyncio.get_running_loop().call_at(when, self._ring, key)
+
+    def forget(self, key: Key) -> None:
+        """Drops the key's timer; the object is gone."""
+        self.wake_at(key, None)
+
+    async def close(self, grace: float) -> None:
+        """Takes no more keys; gives workers `grace` seconds to end, then cancels them."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._dirty.clear()
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _ring(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def _start(self, key: Key) -> None:
+        self.on_wait(asyncio.get_running_loop().time() - self._dirty.pop(key))
+        self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key), name=f"worker {key}")
+
+    async def _work(self, key: Key) -> None:
+        try:
+            await self._worker(key)
+        except Exception:
+            logger.exception("the worker failed; it is tried again", extra={"key": str(key)})
+            self.wake_at(key, asyncio.get_running_loop().time() + RETRY_AFTER_BUG)
+        finally:
+            del self._tasks[key]
+            if key in self._dirty and not self._closed:
+                self._start(key)

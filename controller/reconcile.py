@@ -1,0 +1,316 @@
+"""The line: observe, plan, execute, status. Level-triggered: nothing here knows which event woke us.
+
+Each pass plans from what is there now and carries the plan out; after a plan that changed something, the next pass
+plans again, until nothing is left to do or something has to be waited for. Then the status is written, if it differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from controller import actions as act
+from controller import naming
+from controller.api import HostPolicy, Workspace, WorkspaceStatus
+from controller.backoff import failure_delay
+from controller.container_spec import ContainerSpec
+from controller.credentials import credentials_for
+from controller.desired import Desired, make_desired
+from controller.engine.pulls import Pulling
+from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
+from controller.events import Recorder
+from controller.execute import Execution, Outcome
+from controller.history import Failure, Memory, Now, Sent, from_status
+from controller.hosts import Host, Hosts
+from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
+from controller.namespaces import Namespaces
+from controller.observed import Observed
+from controller.plan import Plan, choose, plan
+from controller.references import References
+from controller.status import status
+from controller.store import Entry, Key, Store
+
+logger = logging.getLogger(__name__)
+MAX_PASSES = 12  # a replacement takes 5; more means that something undoes what we do
+API_RETRY = 2.0  # seconds until an unanswered request to the API server is tried again
+LOOK_SOON = 1.0  # seconds; the host didn't answer, or what we acted on was gone
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that reconciling needs from outside, so that it can be seen in one place."""
+
+    cluster: str
+    kube: Kube
+    workspaces: Store[Workspace]
+    hosts: Hosts
+    references: References
+    namespaces: Namespaces
+    hold_host: Callable[[str], Awaitable[None]]  # has the DockerHost keep its finalizer
+    recorder: Recorder
+    may_act: Callable[[], bool]  # whether we lead
+
+
+class Reconciler:
+    """Reconciles Workspaces by key; keeps each one's process memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._memories: dict[str, tuple[int, Memory]] = {}  # by uid, with the generation that the failures belong to
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one Workspace closer to what it should be. Gives the time to look again (the loop's clock)."""
+        entry = self._world.workspaces.get(key)
+        if entry is None or not self._world.may_act():
+            return None
+        try:
+            return await _Run(self._world, entry, self._memory(entry)).run(self._keep)
+        except Conflict:
+            return _mono() + 0.05  # the newer object is on its way to us
+        except Gone:
+            return None
+        except ApiUnavailable as error:
+            logger.warning("the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
+            return _mono() + API_RETRY
+
+    def forget(self, uid: str) -> None:
+        """The Workspace is gone."""
+        self._memories.pop(uid, None)
+
+    def _memory(self, entry: Entry[Workspace]) -> Memory:
+        """Failures belong to what was asked for when they happened: a change of the spec is tried at once."""
+        generation, memory = self._memories.get(entry.ref.uid, (0, Memory()))
+        if generation != entry.object.metadata.generation:
+            memory = replace(memory, failures={}, pulling="")
+        return memory
+
+    def _keep(self, workspace: Workspace, memory: Memory) -> None:
+        self._memories[workspace.metadata.uid] = (workspace.metadata.generation, memory)
+
+
+class _Run:
+    """One reconciliation of one Workspace. Also what actions need beside the host (`execute.Surroundings`)."""
+
+    def __init__(self, world: World, entry: Entry[Workspace], memory: Memory) -> None:
+        self._world, self._entry, self._memory = world, entry, memory
+        self._workspace = entry.object
+        self._history = from_status(self._workspace.status, memory)
+        self._host: Host | None = None
+        self._gone = False
+
+    async def run(self, keep: Callable[[Workspace, Memory], None]) -> float | None:
+        try:
+            decided, outcome = await self._converge()
+        finally:
+            keep(self._workspace, self._memory)
+        if self._gone:
+            return None
+        if isinstance(outcome.error, (HostUnreachable, ContainerGone)):
+            return _mono() + LOOK_SOON
+        return decided.wake_at
+
+    async def _converge(self) -> tuple[Plan, Outcome]:
+        outcome = Outcome()
+        for _ in range(MAX_PASSES):
+            desired, observed = await self._look()
+            decided = self._plan(desired, observed)
+            if not decided.actions:
+                await self._write_status(desired, observed, decided)
+                return decided, outcome
+            if self._host is None:  # the one thing that is planned without a host: letting go of it
+                await self.remove_finalizer()
+                return decided, outcome
+            outcome = await Execution(self._host, desired, self).run(decided.actions)
+            self._remember(decided, desired, observed, outcome)
+            if self._gone or isinstance(outcome.error, HostUnreachable):
+                return decided, outcome
+            if outcome.waiting:
+                await self._write_status(desired, observed, decided)
+                return replace(decided, wake_at=None), outcome
+        desired, observed = await self._look()
+        decided = self._plan(desired, observed)
+        await self._write_status(desired, observed, decided)
+        return replace(decided, wake_at=_mono() + LOOK_SOON), outcome
+
+    # observe
+
+    async def _look(self) -> tuple[Desired, Observed]:
+        workspace, world = self._workspace, self._world
+        name = workspace.spec.host
+        known = world.hosts.get(name)
+        self._host = known
+        declared = world.hosts.policy_of(name)
+        policy = declared or HostPolicy()
+        selects = policy.namespaces.selector is not None
+        labels = await world.namespaces.labels(workspace.metadata.namespace) if selects else {}
+        desired = make_desired(workspace, policy, world.cluster, labels)
+        if declared is None:
+            refusal = HostNotFound(f"spec.host: there is no DockerHost {name!r}; `kubectl get dockerhosts` lists them")
+            return replace(desired, refusal=refusal), Observed(known=False, unknown_because=str(refusal))
+        if desired.container.references and not desired.deleting:
+            await self._learn_references(desired)
+        return desired, world.hosts.observed(name, workspace.metadata.uid)
+
+    async def _learn_references(self, desired: Desired) -> None:
+        references = self._world.references
+        await references.learn(desired.namespace, desired.container.references)
+        self._memory = replace(
+            self._memory, references=references.versions(desired.namespace, desired.container.references)
+        )
+
+    # plan
+
+    def _plan(self, desired: Desired, observed: Observed) -> Plan:
+        self._history = self._history.with_memory(self._memory)
+        decided = plan(desired, observed, self._history, _now())
+        if decided.actions:
+            logger.debug("plan", extra={"workspace": f"{desired.namespace}/{desired.name}", "plan": str(decided)})
+        if not any(isinstance(action, act.EnsureImage) for action in decided.actions):
+            self._memory = replace(self._memory, pulling="")
+        if decided.accounting is not None and decided.accounting.exit_seen is not None:
+            self._memory = replace(self._memory, exit_seen=decided.accounting.exit_seen)
+        return decided
+
+    # execute: what is remembered of it
+
+    def _remember(self, decided: Plan, desired: Desired, observed: Observed, outcome: Outcome) -> None:
+        main = choose(desired, observed.containers, self._memory.references)
+        if decided.accounting is not None:
+            accounting = decided.accounting
+            self._history = replace(
+                self._history,
+                retries=accounting.retries,
+                restart_count=accounting.restart_count,
+                exhausted=accounting.exhausted,
+                last_exit_at=main.finished_at if main and main.finished_at else self._history.last_exit_at,
+                next_retry_at=None,
+                ended=accounting.ended,
+            )
+        failures = dict(self._memory.failures)
+        for action in outcome.done:
+            failures.pop(action.kind, None)
+        if outcome.failed is not None and outcome.error is not None:
+            self._failed(failures, outcome.failed, outcome.error)
+        self._memory = replace(
+            self._memory,
+            failures=failures,
+            pulling=outcome.waiting,
+            signalled=self._signalled(outcome, observed),
+        )
+
+    def _failed(self, failures: dict[str, Failure], action: act.Action, error: WorkspaceError) -> None:
+        logger.warning(
+            "a step failed",
+            extra={"workspace": self._name(), "action": str(action), "reason": error.reason, "error": str(error)},
+        )
+        if isinstance(error, (HostUnreachable, ContainerGone)):
+            return
+        before = failures.get(action.kind)
+        count = before.count + 1 if before is not None else 1
+        failures[action.kind] = Failure(error, count, _mono() + failure_delay(error, count))
+        self._world.recorder.failed(self._workspace, error)
+
+    def _signalled(self, outcome: Outcome, observed: Observed) -> dict[str, Sent]:
+        containers = {c.id: c for c in observed.containers}
+        live = {c.id for c in observed.containers if c.is_live}
+        signalled = {i: sent for i, sent in self._memory.signalled.items() if i in live}
+        for action in outcome.done:
+            if isinstance(action, act.Signal) and action.container in containers:
+                started = containers[action.container].started_at
+                signalled[action.container] = Sent(_mono(), action.asked, started)
+        return signalled
+
+    # status
+
+    async def _write_status(self, desired: Desired, observed: Observed, decided: Plan) -> None:
+        previous = self._workspace.status
+        self._forget_settled(decided)
+        new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now())
+        if new is previous:
+            return
+        await self._patch_status(new)
+        self._world.recorder.status_changed(self._workspace, previous, new)
+
+    def _forget_settled(self, decided: Plan) -> None:
+        """With nothing left to do and nothing waited for, failures of the past are past."""
+        if not decided.actions and decided.wake_at is None and self._memory.failures:
+            self._memory = replace(self._memory, failures={})
+
+    async def _patch_status(self, new: WorkspaceStatus) -> None:
+        changes = merge_patch(self._workspace.status.to_dict(), new.to_dict())
+        self._took(await self._world.kube.patch_status(self._entry.ref, changes))
+
+    def _took(self, raw: dict[str, Any]) -> None:
+        """Takes in the object as our write has left it."""
+        self._world.workspaces.apply(raw, quietly=True)
+        entry = self._world.workspaces.get((self._workspace.metadata.namespace, self._workspace.metadata.name))
+        if entry is None or entry.ref.uid != self._entry.ref.uid:
+            raise Gone("the Workspace was deleted")
+        self._entry, self._workspace = entry, entry.object
+
+    # Surroundings
+
+    async def add_finalizer(self) -> None:
+        """Before the first change of Docker; the host keeps a finalizer too while it is used."""
+        await self._world.hold_host(self._workspace.spec.host)
+        finalizers = [*self._workspace.metadata.finalizers, naming.FINALIZER]
+        self._took(await self._world.kube.set_finalizers(self._entry.ref, finalizers))
+
+    async def remove_finalizer(self) -> None:
+        """After this the object is gone, unless others hold it too."""
+        finalizers = [f for f in self._workspace.metadata.finalizers if f != naming.FINALIZER]
+        await self._world.kube.set_finalizers(self._entry.ref, finalizers)
+        self._gone = True
+
+    async def record_restart(self, request: str) -> None:
+        """Writes the request, and that it is under way, before anything is stopped."""
+        desired, observed = await self._look()
+        history = replace(self._history, last_restart_request=request, restarting=True)
+        started = [c.started_at for c in observed.containers if c.is_live]
+        history = replace(history, started_at=started[0] if started else None)
+        new = status(desired, observed, Plan(), history.with_memory(self._memory), self._workspace.status, _now())
+        await self._patch_status(new)
+        self._history = replace(from_status(self._workspace.status, self._memory), retries=0)
+
+    async def environment(self, spec: ContainerSpec) -> tuple[dict[str, str], str]:
+        """The environment with Secrets read now."""
+        return await self._world.references.resolve(spec)
+
+    async def ensure_image(self, image: str) -> str:
+        """Empty where the image is there; else what is waited for, in words."""
+        desired, _ = await self._look()
+        assert self._host is not None
+        credentials = await credentials_for(self._world.kube, desired.namespace, desired.pull_secrets, image)
+        waiter = (desired.namespace, desired.name)
+        found = await self._host.puller.ensure(image, desired.pull_policy, credentials, waiter)
+        if not isinstance(found, Pulling):
+            return ""
+        return found.progress
+
+    def done(self, action: act.Action, container: str | None, seconds: float) -> None:
+        """One line for each action: what, to which container, why, how long."""
+        logger.info(
+            action.kind,
+            extra={
+                "workspace": self._name(),
+                "container": (container or "")[:12],
+                "reason": action.reason,
+                "seconds": round(seconds, 3),
+            },
+        )
+        self._world.recorder.acted(self._workspace, action)
+
+    def _name(self) -> str:
+        return f"{self._workspace.metadata.namespace}/{self._workspace.metadata.name}"
+
+
+def _mono() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _now() -> Now:
+    return Now(datetime.now(UTC), _mono())

@@ -1,0 +1,112 @@
+"""Secrets and ConfigMaps that containers' environments are read from: values when a container is made, versions after.
+
+We may only `get` Secrets (no list, no watch), so each distinct referenced object is read once every 5 minutes to notice
+that it changed. Values are never kept: what is remembered is the uid and resourceVersion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from controller.container_spec import ContainerSpec, EnvVar, KeyRef
+from controller.errors import ReferenceNotFound
+from controller.kube import ApiUnavailable, Data, Kube
+
+logger = logging.getLogger(__name__)
+ABSENT = "absent"
+RECHECK_SECONDS = 300.0
+Source = tuple[str, str, str]  # namespace, kind, name
+
+
+class References:
+    """Versions of referenced objects. `users` gives the distinct sources in use; `on_change` hears of changed ones."""
+
+    def __init__(self, kube: Kube, users: Callable[[], Iterable[Source]], on_change: Callable[[Source], None]) -> None:
+        self._kube, self._users, self._on_change = kube, users, on_change
+        self._versions: dict[Source, str] = {}
+
+    def versions(self, namespace: str, references: Iterable[KeyRef]) -> dict[str, str] | None:
+        """`Kind/name` -> version as last read; None while one of them hasn't been read yet."""
+        result = {}
+        for ref in references:
+            version = self._versions.get((namespace, ref.kind, ref.name))
+            if version is None:
+                return None
+            result[f"{ref.kind}/{ref.name}"] = version
+        return result
+
+    async def learn(self, namespace: str, references: Iterable[KeyRef]) -> None:
+        """Reads those that weren't read yet, so that `versions` can tell. Raises ApiUnavailable."""
+        for ref in references:
+            if (namespace, ref.kind, ref.name) not in self._versions:
+                await self._read((namespace, ref.kind, ref.name))
+
+    async def resolve(self, spec: ContainerSpec) -> tuple[dict[str, str], str]:
+        """The environment with its values, and the text for the references label.
+
+        Raises:
+            ReferenceNotFound: an object or a key that isn't optional is missing; the message names both.
+            ApiUnavailable: the API server didn't answer.
+        """
+        data = {}
+        for ref in spec.references:
+            data[(ref.kind, ref.name)] = await self._read((spec.namespace, ref.kind, ref.name))
+        env: dict[str, str] = {}
+        for variable in spec.env:
+            env.update(_values(variable, data, spec.namespace))
+        label = ",".join(f"{kind}/{name}={found.version if found else ABSENT}" for (kind, name), found in data.items())
+        return env, label
+
+    async def run(self) -> None:
+        """Looks at every source in use again, spread over 5 minutes so that there is never a burst."""
+        while True:
+            sources = set(self._users())
+            for gone in self._versions.keys() - sources:
+                del self._versions[gone]
+            for source in sorted(sources):
+                await asyncio.sleep(RECHECK_SECONDS / (len(sources) + 1))
+                await self._recheck(source)
+            await asyncio.sleep(RECHECK_SECONDS / (len(sources) + 1))
+
+    async def _recheck(self, source: Source) -> None:
+        before = self._versions.get(source)
+        try:
+            await self._read(source)
+        except ApiUnavailable as error:
+            logger.warning("a reference can't be read", extra={"reference": "/".join(source), "error": str(error)})
+            return
+        if before is not None and self._versions[source] != before:
+            self._on_change(source)
+
+    async def _read(self, source: Source) -> Data | None:
+        namespace, kind, name = source
+        found = await self._kube.data(kind, namespace, name)
+        self._versions[source] = found.version if found else ABSENT
+        return found
+
+
+def _values(variable: EnvVar, data: dict[tuple[str, str], Data | None], namespace: str) -> dict[str, str]:
+    ref = variable.source
+    if ref is None:
+        return {variable.name: variable.value}
+    found = data[(ref.kind, ref.name)]
+    where = f"{ref.kind} {ref.name!r} in namespace {namespace!r}"
+    if found is None:
+        if ref.optional:
+            return {}
+        raise ReferenceNotFound(
+            f"{where} does not exist: create it, or make the reference optional",
+            reason=f"{ref.kind}NotFound",
+        )
+    if ref.key is None:
+        return {variable.name + key: value for key, value in found.values.items()}
+    if ref.key in found.values:
+        return {variable.name: found.values[ref.key]}
+    if ref.optional:
+        return {}
+    raise ReferenceNotFound(
+        f"{where} has no key {ref.key!r}: add it, or make the reference optional",
+        reason=f"{ref.kind}KeyNotFound",
+    )

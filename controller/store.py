@@ -1,0 +1,93 @@
+"""The objects as we know them: what kopf's watches and our own lists delivered, newest version only.
+
+kopf's watch can miss a deletion (a 410 makes it list again without telling what vanished) and can die without a word.
+So a metadata-only list is compared with the store now and then: what is missing there is dropped here, what is newer
+there is fetched. An older version of an object never replaces a newer one, whichever way it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from controller.kube import ObjectRef
+
+Parsed = TypeVar("Parsed")
+Key = tuple[str, str]  # namespace, name
+
+
+@dataclass(slots=True)
+class Entry(Generic[Parsed]):
+    """One object: parsed, and which version it is."""
+
+    ref: ObjectRef
+    object: Parsed
+
+
+class Store(Generic[Parsed]):
+    """All objects of one kind. `on_change` is called with the key of what came, changed or went."""
+
+    def __init__(self, kind: str, parse: Callable[[Mapping[str, Any]], Parsed], on_change: Callable[[Key], None]):
+        self.kind = kind
+        self.synced = False  # whether a complete list was taken in
+        self._parse, self._on_change = parse, on_change
+        self._entries: dict[Key, Entry[Parsed]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._entries))
+
+    def get(self, key: Key) -> Entry[Parsed] | None:
+        """The object under this name, if it is there."""
+        return self._entries.get(key)
+
+    def values(self) -> list[Parsed]:
+        """All objects, in no order."""
+        return [entry.object for entry in self._entries.values()]
+
+    def apply(self, raw: Mapping[str, Any], *, deleted: bool = False, quietly: bool = False) -> None:
+        """Takes in an object from a watch, a list or (`quietly`: nobody need be told) the answer to our own write."""
+        meta = raw["metadata"]
+        ref = ObjectRef(self.kind, meta.get("namespace", ""), meta["name"], meta["uid"], meta["resourceVersion"])
+        key = (ref.namespace, ref.name)
+        known = self._entries.get(key)
+        if known is not None and _is_older(ref, known.ref):
+            return
+        if deleted:
+            if known is None or known.ref.uid == ref.uid:
+                self._drop(key)
+            return
+        if known is not None and known.ref == ref:
+            return
+        self._entries[key] = Entry(ref, self._parse(raw))
+        if not quietly:
+            self._on_change(key)
+
+    def compare(self, versions: Mapping[Key, tuple[str, str]], known_before: set[Key]) -> list[Key]:
+        """Drops what a complete list doesn't have; gives the keys that the list has newer than the store.
+
+        `known_before`: the keys that were in the store before the list was asked for; what came since may be too new
+        for the list.
+        """
+        for key in known_before - versions.keys():
+            self._drop(key)
+        stale = []
+        for key, (uid, version) in versions.items():
+            known = self._entries.get(key)
+            listed = ObjectRef(self.kind, *key, uid, version)
+            if known is None or (known.ref != listed and not _is_older(listed, known.ref)):
+                stale.append(key)
+        self.synced = True
+        return stale
+
+    def _drop(self, key: Key) -> None:
+        if self._entries.pop(key, None) is not None:
+            self._on_change(key)
+
+
+def _is_older(ref: ObjectRef, known: ObjectRef) -> bool:
+    """resourceVersions of one resource can be compared as numbers (since Kubernetes 1.35 by contract)."""
+    return int(ref.resource_version) < int(known.resource_version)

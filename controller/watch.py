@@ -1,0 +1,100 @@
+"""kopf carries the watches: one `on.event` handler per kind, which only hands the object on.
+
+kopf runs on a thread and an event loop of its own. Its shutdown cancels every task of its loop, and its watchers can
+die while the process lives (docs/decisions): here neither touches our workers, and a watcher that ended is started
+again. Objects are handed to the main loop, which decides everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import kopf
+
+from controller.api import GROUP, VERSION
+
+logger = logging.getLogger(__name__)
+PLURALS = {"Workspace": "workspaces", "DockerHost": "dockerhosts", "WorkspaceOperation": "workspaceoperations"}
+Deliver = Callable[[str, str | None, Mapping[str, Any]], None]  # kind, event type, object
+RESTART_AFTER = (1.0, 30.0)  # seconds; the first wait and the longest
+
+
+class ErrorBackoffs:
+    """Waits between kopf's tries of a request: endless, capped and jittered. A finite list would end the watch."""
+
+    def __iter__(self) -> Iterator[float]:
+        delay = 0.2
+        while True:
+            yield delay * random.uniform(0.5, 1.0)
+            delay = min(delay * 2, 10.0)
+
+
+class Watch:
+    """kopf's operator on its own thread, started again whenever it ends."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._main = asyncio.get_running_loop()
+        self._deliver = deliver
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self.last_event: dict[str, float] = {}  # by kind, monotonic seconds
+        self.restarts = 0
+
+    def start(self) -> None:
+        """Starts watching."""
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the watching thread lives."""
+        return self._thread.is_alive()
+
+    async def close(self, grace: float) -> None:
+        """Stops watching; waits at most `grace` seconds (the thread is a daemon: it can't hold up the exit)."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, grace)
+
+    def _run(self) -> None:
+        wait, longest = RESTART_AFTER
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                asyncio.run(self._operate())
+            except Exception:
+                logger.exception("the watch ended and is started again")
+            wait = RESTART_AFTER[0] if time.monotonic() - began > longest else min(wait * 2, longest)
+            self.restarts += 1
+            self._stop.wait(wait)
+
+    async def _operate(self) -> None:
+        registry = kopf.OperatorRegistry()
+        for kind, plural in PLURALS.items():
+            self._register(registry, kind, plural)
+        await kopf.operator(
+            registry=registry, settings=_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
+        )
+
+    def _register(self, registry: kopf.OperatorRegistry, kind: str, plural: str) -> None:
+        @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"watch-{plural}")
+        async def _handle(event: kopf.RawEvent, **_: Any) -> None:
+            self.last_event[kind] = time.monotonic()
+            self._main.call_soon_threadsafe(self._deliver, kind, event["type"], event["object"])
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # our own events are aggregated; kopf's are not
+    settings.scanning.disabled = True  # no rights on CRDs needed; the kinds are known and must exist before
+    settings.networking.error_backoffs = ErrorBackoffs()
+    settings.networking.request_timeout = 30.0
+    settings.networking.connect_timeout = 10.0
+    settings.watching.inactivity_timeout = 70.0  # seconds until a silent connection counts as dead; not below 62
+    settings.watching.reconnect_backoff = 0.5  # seconds; a stream that is closed at once must not become a busy loop
+    settings.queueing.exit_timeout = 1.0
+    return settings
