@@ -1,0 +1,85 @@
+"""Who may act on one machine without a Lease: an exclusive lock on a file, let go by the kernel when a process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+RETRY = 0.5  # seconds
+
+
+def lock_path(cluster: str) -> Path:
+    """The file that all controllers of one cluster on this machine lock, whoever runs them."""
+    shared = Path("/run/lock")
+    directory = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    return directory / f"workspace-controller-{cluster}.lock"
+
+
+class FileLock:
+    """Leadership (see `controller.lease.Leadership`) by a lock on `path`. `on_change(leading)` hears of each change."""
+
+    def __init__(self, path: Path, on_change: Callable[[bool], None] = lambda leading: None) -> None:
+        self.leading = asyncio.Event()
+        self._path, self._on_change = path, on_change
+        self._file: int | None = None
+        self._released = False
+
+    def may_act(self) -> bool:
+        """Whether we hold the lock."""
+        return self._file is not None
+
+    async def run(self) -> None:
+        """Waits for the lock; ends when it is held, or was released."""
+        waiting = False
+        while not self._released and not self._try():
+            if not waiting:
+                logger.info("waiting for another controller on this machine to end", extra={"lock": str(self._path)})
+            waiting = True
+            await asyncio.sleep(RETRY)
+
+    async def release(self) -> None:
+        """Lets go of the lock."""
+        self._released = True
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            self.leading.clear()
+            self._on_change(False)
+
+    def _try(self) -> bool:
+        try:
+            file = _open(self._path)
+        except OSError as error:
+            logger.warning("the lock file can't be opened", extra={"lock": str(self._path), "error": str(error)})
+            return False
+        if not _lock(file, self._path):
+            os.close(file)
+            return False
+        self._file = file
+        self.leading.set()
+        self._on_change(True)
+        return True
+
+
+def _open(path: Path) -> int:
+    """For reading, which is enough to lock it: another user may have made it."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT, 0o644)
+
+
+def _lock(file: int, path: Path) -> bool:
+    """Whether we hold the lock of the file that has this name now: one that was deleted meanwhile locks nobody out."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
