@@ -23,7 +23,8 @@ def build(module: Path, package: str, output: Path, *, ldflags: str, tags: str =
     """
     env = _environment(toolchain(module), cgo)
     part = output.with_suffix(".part")
-    command = ["go", "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", tags, "-ldflags", ldflags, "-o", str(part)]
+    command = ["go", "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly"]
+    command += ["-tags", tags, "-ldflags", ldflags, "-o", str(part)]
     log = output.with_suffix(".log")
     with log.open("wb") as stderr:
         running = subprocess.Popen([*command, package], cwd=module, env=env, stdout=stderr, stderr=stderr)
