@@ -1,0 +1,135 @@
+"""Whether this process is alive and ready, judged by what it sees and not by whether it runs.
+
+A watch can die while the process lives, so each is compared with lists. Liveness fails only for what a restart mends:
+the API server answers, and a watch has brought nothing for 60 s although lists show that something changed. An outage
+of the API server only makes us unready. Docker hosts are shown but never fail a check: one dead host must not take
+the controller away from the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+API_SILENT = 15.0  # seconds without an answer of the API server until we are not ready
+WATCH_STALE = 60.0  # seconds that a watch may lack what lists show
+SLACK = 5.0  # seconds; a list may show a change just before the watch brings it
+
+
+class Missed:
+    """Since when lists have shown what a watch didn't bring. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}  # by kind
+
+    def newer_in_list(self, kind: str, now: float, last_event: float) -> None:
+        """A list had something newer than the watch delivered; `last_event` is when that last brought anything."""
+        if last_event >= self._since.get(kind, -math.inf) - SLACK:
+            self._since[kind] = now
+
+    def stale_for(self, kind: str, now: float, last_event: float) -> float:
+        """Seconds that the watch has been behind; 0 when it delivered something since, or nothing was missed."""
+        since = self._since.get(kind)
+        return 0.0 if since is None or last_event >= since - SLACK else now - since
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """One watched kind. Ages in seconds, infinite where there was none."""
+
+    synced: bool  # whether a first complete list was taken in
+    list_age: float
+    event_age: float
+    stale_for: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """One Docker host: seconds since its last list, and why there is no newer one."""
+
+    contact_age: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is seen at one moment."""
+
+    api_age: float  # seconds since the API server last answered anything
+    watching: bool  # whether the thread that watches lives
+    leading: bool
+    loop_lag: float  # seconds that the event loop was late at the last look
+    watches: Mapping[str, WatchState] = field(default_factory=dict)
+    hosts: Mapping[str, HostState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of an answer. One that does not count is shown only."""
+
+    name: str
+    ok: bool
+    detail: str
+    counts: bool = True
+
+    def __str__(self) -> str:
+        state = "ok" if self.ok else "failed" if self.counts else "failed, which does not count here"
+        return f"[{'+' if self.ok else '-'}]{self.name} {state}: {self.detail}"
+
+
+def liveness(facts: Facts) -> list[Check]:
+    """What a restart of the process would mend."""
+    answers = facts.api_age < API_SILENT
+    checks = [_thread(facts), _loop(facts)]
+    for kind, watch in sorted(facts.watches.items()):
+        stale = watch.stale_for >= WATCH_STALE
+        checks.append(Check(f"watch {kind}", not (stale and answers), _watch_detail(watch)))
+    return checks
+
+
+def readiness(facts: Facts) -> list[Check]:
+    """Whether changes are handled now, by us or, while we stand by, by the leader."""
+    checks = [_api(facts)]
+    for kind, watch in sorted(facts.watches.items()):
+        ok = watch.synced and watch.stale_for < WATCH_STALE
+        checks.append(Check(f"watch {kind}", ok, _watch_detail(watch)))
+    checks.append(Check("leader", True, "this one leads" if facts.leading else "standing by"))
+    for name, host in sorted(facts.hosts.items()):
+        detail = f"listed {_ago(host.contact_age)}" + (f"; {host.problem}" if host.problem else "")
+        checks.append(Check(f"host {name}", not host.problem, detail, counts=False))
+    return checks
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Whether all that count are well."""
+    return all(check.ok for check in checks if check.counts)
+
+
+def as_text(name: str, checks: Sequence[Check]) -> str:
+    """One line for each check and one for the whole, as Kubernetes' own endpoints write them."""
+    verdict = "passed" if passed(checks) else "failed"
+    return "\n".join([*map(str, checks), f"{name} check {verdict}"]) + "\n"
+
+
+def _api(facts: Facts) -> Check:
+    return Check("api-server", facts.api_age < API_SILENT, f"answered {_ago(facts.api_age)}")
+
+
+def _thread(facts: Facts) -> Check:
+    return Check("watching", facts.watching, "the watching thread " + ("lives" if facts.watching else "has died"))
+
+
+def _loop(facts: Facts) -> Check:
+    return Check("event-loop", True, f"{facts.loop_lag * 1000:.0f} ms late")
+
+
+def _watch_detail(watch: WatchState) -> str:
+    if not watch.synced:
+        return "not listed yet"
+    behind = f", behind the lists for {watch.stale_for:.0f} s" if watch.stale_for else ""
+    return f"listed {_ago(watch.list_age)}, last event {_ago(watch.event_age)}{behind}"
+
+
+def _ago(age: float) -> str:
+    return "never" if math.isinf(age) else f"{age:.0f} s ago"
