@@ -1,0 +1,182 @@
+"""One connection pool to a Docker Engine: the SDK's client over a unix socket, TLS or SSH, that can be cut off.
+
+A thread that waits in a socket can only be woken by shutting that socket down, so each one is known here.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.tls import TLSConfig
+from docker.transport import UnixHTTPAdapter
+from requests.adapters import HTTPAdapter
+
+from controller.engine.ssh import SshAccess, SshAdapter
+from controller.errors import ConfigurationError
+
+API_VERSION = "1.41"  # Docker 20.10; current engines still speak it (their least is 1.40)
+CONNECT_TIMEOUT = 4.0  # seconds, until the host has accepted the connection
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the authority of the engine's certificate, and our own client certificate."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class Connection:
+    """A pool of sockets to one engine, usable from many threads. Opened by its first request."""
+
+    def __init__(
+        self, endpoint: str, tls: TlsFiles | None = None, ssh: SshAccess | None = None, *, pool_size: int = 1
+    ) -> None:
+        self._endpoint, self._tls, self._ssh, self._pool_size = endpoint, tls, ssh, pool_size
+        self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._client: Any = None
+        self._lock = threading.Lock()
+        self._aborted = False
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *args: str,
+        timeout: float,
+        params: dict[str, Any] | None = None,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        stream: bool = False,
+        versioned: bool = True,
+    ) -> requests.Response:
+        """One request; `args` fill the braces of `path`. Raises the SDK's and requests' exceptions."""
+        client = self._connected()
+        response: requests.Response = client.request(
+            method,
+            client._url(path, *args, versioned_api=versioned),
+            params=params,
+            json=body,
+            headers=headers,
+            timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+            stream=stream,
+        )
+        client._raise_for_status(response)
+        return response
+
+    def wait_forever(self) -> None:
+        """From now on a read may take as long as it likes: for streams, once they are open."""
+        for sock in list(self._sockets):
+            sock.settimeout(None)
+
+    def abort(self) -> None:
+        """Wakes every thread that waits for an answer, with an error; no request can be made any more."""
+        with self._lock:
+            self._aborted = True
+            client, self._client = self._client, None
+        for sock in list(self._sockets):
+            with suppress(OSError, EOFError):
+                sock.shutdown(socket.SHUT_RDWR)
+        if client is not None:
+            client.close()
+
+    def track(self, sock: Any) -> None:
+        """A socket was opened."""
+        self._sockets.add(sock)
+        if self._aborted:
+            sock.close()
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._aborted:
+                raise requests.exceptions.ConnectionError("the connection is closed")
+            if self._client is None:
+                self._client = self._make()
+            return self._client
+
+    def _make(self) -> Any:
+        scheme, _, rest = self._endpoint.partition("://")
+        if scheme == "unix":
+            client = docker.APIClient(base_url=self._endpoint, version=API_VERSION)
+            client.mount("http+docker://", _UnixAdapter(self, f"http+unix://{rest}", self._pool_size))
+        elif scheme == "tcp" and self._tls:
+            files = TLSConfig(
+                client_cert=(str(self._tls.certificate), str(self._tls.key)), ca_cert=str(self._tls.ca), verify=True
+            )
+            client = docker.APIClient(base_url=self._endpoint, version=API_VERSION, tls=files)
+            client.mount("https://", _TlsAdapter(self, self._pool_size))
+        elif scheme == "ssh" and self._ssh:
+            # Made for a unix socket, as the SDK would log in with whatever keys the controller's own user has.
+            client = docker.APIClient(base_url="unix:///ssh", version=API_VERSION)
+            client.mount("http+docker://", _SshAdapter(self, self._endpoint, self._ssh, self._pool_size))
+        else:
+            raise ConfigurationError(
+                f"endpoint {self._endpoint!r}: must be unix:///path, tcp://host:port with TLS, or ssh://user@host"
+            )
+        client.trust_env = False  # no proxies, no .netrc
+        return client
+
+
+class _Tracked(HTTPAdapter):
+    """Tells the Connection of each socket that is opened."""
+
+    connection: Connection
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if not hasattr(pool, "tracked"):
+            pool.tracked = True
+            pool._new_conn = self._tracking(pool._new_conn)
+        return pool
+
+    def _tracking(self, new_connection: Any) -> Any:
+        def make() -> Any:
+            made = new_connection()
+            connect = made.connect
+
+            def connect_and_tell() -> None:
+                connect()
+                self.connection.track(made.sock)
+
+            made.connect = connect_and_tell
+            return made
+
+        return make
+
+
+class _UnixAdapter(_Tracked, UnixHTTPAdapter):
+    def __init__(self, connection: Connection, url: str, pool_size: int) -> None:
+        self.connection = connection
+        UnixHTTPAdapter.__init__(self, url, max_pool_size=pool_size)
+
+
+class _TlsAdapter(_Tracked):
+    def __init__(self, connection: Connection, pool_size: int) -> None:
+        self.connection = connection
+        super().__init__(pool_maxsize=pool_size)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        # A host that vanished without a word must not hold a quiet event stream for ever.
+        options = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+        ]
+        super().init_poolmanager(*args, **kwargs, socket_options=options)
+
+
+class _SshAdapter(_Tracked, SshAdapter):
+    def __init__(self, connection: Connection, url: str, access: SshAccess, pool_size: int) -> None:
+        self.connection = connection
+        SshAdapter.__init__(self, url, access, pool_size)

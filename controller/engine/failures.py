@@ -1,0 +1,179 @@
+"""The one boundary between what Docker, its SDK and the network say, and our own errors.
+
+Docker tells most failures apart by text alone, so texts are matched here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import docker.errors
+import paramiko
+import requests
+import urllib3.exceptions
+
+from controller.errors import (
+    CallTimeout,
+    ConfigurationError,
+    ContainerCannotRun,
+    ContainerGone,
+    EngineConflict,
+    EngineError,
+    HostUnreachable,
+    ImageError,
+    ImageUnavailable,
+    NoSpace,
+    PortInUse,
+    ProjectPathMissing,
+    WorkspaceError,
+)
+
+_PORT_IN_USE = re.compile(r"port is already allocated|address already in use|all ports are allocated|no available port")
+_PATH_MISSING = re.compile(
+    r"bind source path does not exist: (?P<a>/\S*)"
+    r"|error mounting \"(?P<b>/[^\"]*)\" to rootfs.*no such file or directory"
+    r"|stat (?P<c>/\S+): no such file or directory: unknown"
+)
+_CANNOT_RUN = re.compile(
+    r"OCI runtime|failed to create (?:shim )?task|executable file not found|permission denied|exec format error"
+    r"|unable to find (?:user|group)|no matching entries in passwd",
+    re.IGNORECASE,
+)
+_NOISE = re.compile(
+    r"^.*?(?:unable to start container process: |error during container init: |starting container process caused: )"
+    r"|^(?:failed to create (?:shim )?task(?: for container)?: |OCI runtime \w+ failed: |runc \w+ failed: )+|: unknown$"
+)
+_BUSY = re.compile(
+    r"removal of container .* already in progress|device or resource busy|unable to remove filesystem|"
+    r"operation not permitted|driver \"\S+\" failed to remove root filesystem"
+)
+_IMAGE_DENIED = re.compile(
+    r"denied|unauthorized|authentication required|no basic auth|401 |403 |Forbidden", re.IGNORECASE
+)
+_IMAGE_MISSING = re.compile(
+    r"manifest unknown|manifest for .* not found|name unknown|no such image|no matching manifest|not found|404 ",
+    re.IGNORECASE,
+)
+_NO_NETWORK = re.compile(r"network \S+ not found|could not find a network matching|could not find network")
+
+
+def engine_failure(error: BaseException, kind: str, deadline: float) -> WorkspaceError:
+    """What an exception of a call means; `kind` is the call, `deadline` in seconds."""
+    if isinstance(error, WorkspaceError):
+        return error
+    if isinstance(error, docker.errors.APIError):
+        return _answer(error.status_code or 500, explanation(error), kind)
+    if _is_read_timeout(error):
+        return CallTimeout(f"{kind}: no answer within {deadline:g} s")
+    if isinstance(error, (requests.RequestException, urllib3.exceptions.HTTPError, OSError, EOFError)):
+        return HostUnreachable(_connection_problem(error))
+    if isinstance(error, (paramiko.SSHException, docker.errors.DockerException)):
+        return HostUnreachable(f"{type(error).__name__}: {error}")
+    return EngineError(f"{kind}: {type(error).__name__}")
+
+
+def pull_failure(message: str, reference: str) -> WorkspaceError:
+    """What a registry, or the engine for it, answered to a pull."""
+    if "invalid reference format" in message:
+        return ImageUnavailable(f"{reference}: not an image reference", reason="InvalidImageName")
+    if "no space left on device" in message:
+        return NoSpace(message)
+    if "toomanyrequests" in message:
+        return ImageError(message)
+    if _IMAGE_DENIED.search(message):
+        return ImageUnavailable(f"{reference}: {message}", reason="ImageAccessDenied")
+    if _IMAGE_MISSING.search(message):
+        return ImageUnavailable(f"{reference}: {message}", reason="ImageNotFound")
+    return ImageError(f"{reference}: {message}")
+
+
+def is_status(error: BaseException | None, status: int) -> bool:
+    """Whether the engine answered with this HTTP status."""
+    return isinstance(error, docker.errors.APIError) and error.status_code == status
+
+
+def says(error: BaseException | None, words: str) -> bool:
+    """Whether the engine answered with an error that has these words."""
+    return isinstance(error, docker.errors.APIError) and words in explanation(error)
+
+
+def is_missing_network(error: BaseException) -> bool:
+    """Whether a create or start failed because its network is gone."""
+    return isinstance(error, docker.errors.APIError) and bool(_NO_NETWORK.search(explanation(error)))
+
+
+def explanation(error: docker.errors.APIError) -> str:
+    """The engine's own words, without the SDK's."""
+    text = error.explanation or ""
+    return (text.decode(errors="replace") if isinstance(text, bytes) else str(text)).strip()
+
+
+def without_values(error: WorkspaceError, values: Iterable[str]) -> WorkspaceError:
+    """The same error, in whose message none of the container's environment can stand (secrets are in it)."""
+    message = str(error)
+    for value in sorted((v for v in values if len(v) > 3), key=len, reverse=True):
+        message = message.replace(value, "***")
+    if "environment variable" in message:
+        message = "the engine refuses the environment"
+    return error if message == str(error) else type(error)(message, reason=error.reason)
+
+
+def _answer(status: int, message: str, kind: str) -> WorkspaceError:
+    if "no space left on device" in message:
+        return NoSpace(message)
+    if found := _PATH_MISSING.search(message):
+        path = next(group for group in found.groups() if group)
+        return ProjectPathMissing(f"{path} doesn't exist on the host; make the directory there, Docker must not")
+    if kind == "start" and (error := _start_failure(message)):
+        return error
+    if kind == "create" and status == 404 and "image" in message.lower():
+        return ImageUnavailable(message, reason="ImageNotFound")
+    if kind == "remove" and _BUSY.search(message):
+        return EngineConflict(message)
+    return _BY_STATUS.get(status, EngineError)(message)
+
+
+_BY_STATUS: Mapping[int, type[WorkspaceError]] = {400: ConfigurationError, 404: ContainerGone, 409: EngineConflict}
+
+
+def _start_failure(message: str) -> WorkspaceError | None:
+    if _PORT_IN_USE.search(message):
+        return PortInUse(f"no free host port: {message.rpartition(': driver failed')[2] or message}")
+    if _CANNOT_RUN.search(message):
+        return ContainerCannotRun(readable(message))
+    return None
+
+
+def readable(message: str) -> str:
+    """What a runtime complains about, without the names of the layers that handed it on."""
+    while (shorter := _NOISE.sub("", message).strip()) != message:
+        message = shorter
+    return message
+
+
+def _is_read_timeout(error: BaseException) -> bool:
+    """Also the one that requests wraps in a ConnectionError while it reads a body."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return False
+    if isinstance(error, (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)):
+        return True
+    return isinstance(error, requests.exceptions.ConnectionError) and any(
+        isinstance(arg, urllib3.exceptions.ReadTimeoutError) for arg in error.args
+    )
+
+
+def _connection_problem(error: BaseException) -> str:
+    """The innermost reason: 'Connection refused' says more than the wrapping of three libraries."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "the host doesn't accept connections"
+    innermost: BaseException = error
+    seen: set[int] = set()
+    while id(innermost) not in seen:
+        seen.add(id(innermost))
+        inner = [arg for arg in innermost.args if isinstance(arg, BaseException)]
+        reason = getattr(innermost, "reason", None)
+        innermost = reason if isinstance(reason, BaseException) else inner[-1] if inner else innermost
+    if isinstance(innermost, OSError) and innermost.strerror:
+        return f"no connection to the engine: {innermost.strerror}"
+    return f"no connection to the engine: {innermost}"

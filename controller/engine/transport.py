@@ -1,0 +1,142 @@
+"""Blocking calls to one engine, awaited: threads in lanes, a limit for each, deadlines, and an end at close."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import requests
+
+from controller.engine.connection import Connection, TlsFiles
+from controller.engine.deadlines import CALL_DEADLINES
+from controller.engine.failures import engine_failure
+from controller.engine.ssh import SshAccess
+from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
+
+T = TypeVar("T")
+Failure = Callable[[Exception], WorkspaceError]
+_GRACE = 1.0  # seconds by which a thread may be late; sockets have the deadlines themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a thread uses to talk to the engine within one deadline."""
+
+    connection: Connection
+    deadline: float
+
+    def get(self, path: str, *args: str, params: dict[str, Any] | None = None, versioned: bool = True) -> Any:
+        """The answer's JSON."""
+        return self.connection.request(
+            "GET", path, *args, timeout=self.deadline, params=params, versioned=versioned
+        ).json()
+
+    def post(self, path: str, *args: str, params: dict[str, Any] | None = None, body: Any = None) -> Any:
+        """The answer's JSON, None where it has no body."""
+        answer = self.connection.request("POST", path, *args, timeout=self.deadline, params=params, body=body)
+        return answer.json() if answer.content else None
+
+    def delete(self, path: str, *args: str, params: dict[str, Any] | None = None) -> None:
+        """Returns when the engine says that it's done."""
+        self.connection.request("DELETE", path, *args, timeout=self.deadline, params=params)
+
+
+class Transport:
+    """Calls in lanes: `sizes` gives how many of each lane may be in flight. One that waits holds no thread."""
+
+    def __init__(self, endpoint: str, tls: TlsFiles | None, ssh: SshAccess | None, sizes: Mapping[str, int]) -> None:
+        self._endpoint, self._tls, self._ssh = endpoint, tls, ssh
+        self._connection = Connection(endpoint, tls, ssh, pool_size=sum(sizes.values()))
+        self._slots = {lane: asyncio.Semaphore(size) for lane, size in sizes.items()}
+        self._threads = ThreadPoolExecutor(sum(sizes.values()), thread_name_prefix="docker")
+        self._streams: dict[Connection, threading.Thread] = {}
+        self._closed = False
+
+    async def run(self, lane: str, kind: str, work: Callable[[Call], T]) -> T:
+        """Runs `work` in a thread of the lane. Raises WorkspaceError only; CallTimeout leaves the thread to its end."""
+        slot = self._slots[lane]
+        await slot.acquire()
+        deadline = CALL_DEADLINES[kind]
+        future = self._submit(work, Call(self._connection, deadline), slot)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), deadline + _GRACE)
+        except TimeoutError:
+            if not future.done():
+                raise CallTimeout(f"{kind}: no answer within {deadline:g} s") from None
+            raise CallTimeout(f"{kind}: no answer within {deadline:g} s") from future.exception()
+        except Exception as error:
+            raise engine_failure(error, kind, deadline) from error
+
+    async def stream(self, read: Callable[[Connection], Iterator[T]], failure: Failure) -> AsyncIterator[T]:
+        """What `read` yields in a thread and on a connection of its own, which is cut off when nobody listens any more.
+
+        `failure` tells what an exception of `read` means.
+        """
+        if self._closed:
+            raise HostUnreachable("the connection is closed")
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[tuple[T] | WorkspaceError | None] = asyncio.Queue()  # None: the stream has ended
+
+        def deliver(item: tuple[T] | WorkspaceError | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+
+        def pump() -> None:
+            try:
+                for item in read(connection):
+                    deliver((item,))
+                deliver(None)
+            except Exception as error:
+                deliver(failure(error))
+
+        connection = Connection(self._endpoint, self._tls, self._ssh)
+        self._streams[connection] = threading.Thread(target=pump, name="docker-stream")
+        self._streams[connection].start()
+        try:
+            while (item := await queue.get()) is not None:
+                if isinstance(item, WorkspaceError):
+                    raise item
+                yield item[0]
+        finally:
+            connection.abort()
+            self._streams = {c: thread for c, thread in self._streams.items() if thread.is_alive()}
+
+    async def close(self) -> None:
+        """Calls in flight end with HostUnreachable; returns when no thread is left."""
+        self._closed = True
+        for connection in (self._connection, *self._streams):
+            connection.abort()
+        await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
+        self._threads.shutdown()
+        for thread in self._streams.values():
+            thread.join()
+
+    def _submit(self, work: Callable[[Call], T], call: Call, slot: asyncio.Semaphore) -> Future[T]:
+        loop = asyncio.get_running_loop()
+
+        def free(_: Future[T]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
+                loop.call_soon_threadsafe(slot.release)
+
+        try:
+            if self._closed:
+                raise HostUnreachable("the connection is closed")
+            future = self._threads.submit(work, call)
+        except BaseException:
+            slot.release()
+            raise
+        future.add_done_callback(free)
+        return future
+
+
+def json_lines(answer: requests.Response) -> Iterator[Any]:
+    """The objects of a stream of JSON lines, each as soon as it's complete."""
+    return (json.loads(line) for line in answer.iter_lines(chunk_size=None) if line)
