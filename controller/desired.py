@@ -137,7 +137,7 @@ def container_spec(workspace: Workspace, host_policy: HostPolicy, cluster: str, 
         image=spec.image,
         entrypoint=tuple(spec.command),
         args=tuple(spec.args),
-        working_dir=spec.working_dir or "",
+        working_dir=spec.working_dir or spec.project_mount_path,  # never the image's own, which nobody has checked
         tty=spec.tty,
         env=_environment(spec),
         user=_user(security.run_as_user, security.run_as_group),

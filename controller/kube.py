@@ -96,12 +96,17 @@ class Kube:
         return await self._patch(ref, {"metadata": {"finalizers": finalizers}}, KINDS[ref.kind])
 
     async def delete(self, ref: ObjectRef) -> None:
-        """Deletes the object; nothing where it is gone."""
+        """Deletes the object, in whatever version it is; nothing where it is gone. Raises Conflict (another uid)."""
         try:
-            await self._call(self._client.delete(KINDS[ref.kind], ref.name, **_namespace(ref.namespace)))
+            await self._call(self._delete(ref))
         except Gone:
             return
         self.on_write(ref.kind, "delete")
+
+    async def list_metadata(self, kind: str, namespace: str) -> list[dict[str, Any]]:
+        """metadata of all objects of a kind in a namespace: complete, or an error."""
+        items = await self._list(kind, {"Accept": METADATA_ONLY}, namespace)
+        return [dict(item["metadata"]) for item in items]
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object as it is now. Raises Gone."""
@@ -126,9 +131,9 @@ class Kube:
             return {}
         return dict(namespace.metadata.labels or {})
 
-    async def namespaces(self) -> list[Namespace]:
-        """All namespaces."""
-        return await self._list("Namespace", {})
+    async def labels_of_namespaces(self) -> dict[str, dict[str, str]]:
+        """The labels of all namespaces by name."""
+        return {item.metadata.name: dict(item.metadata.labels or {}) for item in await self._list("Namespace", {})}
 
     async def data(self, kind: str, namespace: str, name: str) -> Data | None:
         """A Secret's or ConfigMap's values as text; None where it doesn't exist (or we may not read it)."""
@@ -158,7 +163,10 @@ class Kube:
 
     async def event_count(self, namespace: str, name: str) -> int:
         """How often an Event has occurred so far. Raises Gone."""
-        found = await self._call(self._client.get(Event, name, namespace=namespace))
+        nothing: dict[str, Any] = {}  # an empty patch reads with the right to patch, without one to get
+        found = await self._call(
+            self._client.patch(Event, name, nothing, namespace=namespace, patch_type=PatchType.MERGE)
+        )
         return int(found.count or 0)
 
     async def _patch(
@@ -174,9 +182,16 @@ class Kube:
         self.on_write(ref.kind, "patch")
         return result
 
-    async def _list(self, kind: str, headers: dict[str, str]) -> list[Any]:
+    async def _delete(self, ref: ObjectRef) -> None:
+        client: Any = self._client._client  # lightkube's delete knows no preconditions
+        request = client.prepare_request("delete", KINDS[ref.kind], name=ref.name, **_namespace(ref.namespace))
+        request.data = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": ref.uid}}
+        answer = await client.send(client.build_adapter_request(request))
+        client.handle_response("delete", answer, request)
+
+    async def _list(self, kind: str, headers: dict[str, str], namespace: str = "*") -> list[Any]:
         resource: Any = KINDS[kind]
-        scope: dict[str, Any] = {"namespace": "*"} if kind in ("Workspace", "WorkspaceOperation") else {}
+        scope: dict[str, Any] = {"namespace": namespace} if kind in ("Workspace", "WorkspaceOperation") else {}
         _, _, items = await self._call(self._client._client.request("list", resource, headers=headers, **scope))
         return list(items)
 

@@ -24,7 +24,7 @@ class Namespaces:
         """Reads all namespaces again, if any was ever asked for. Raises ApiUnavailable."""
         if not self._labels:
             return
-        now = {item.metadata.name: dict(item.metadata.labels or {}) for item in await self._kube.namespaces()}
+        now = await self._kube.labels_of_namespaces()
         before, self._labels = self._labels, {name: now.get(name, {}) for name in self._labels}
         for name, labels in self._labels.items():
             if labels != before[name]:

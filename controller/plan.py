@@ -125,9 +125,8 @@ class _Planner:
     def plan(self) -> Plan:
         if self.desired.deleting:
             return self._delete()
-        surplus = list(self._remove_surplus())
-        if surplus:
-            return self._finish(surplus, [c for c in self.others if c.is_live])
+        if self.others:
+            return self._finish(list(self._remove_surplus()), [c for c in self.others if c.is_live])
         if self.desired.state is DesiredState.STOPPED or self._must_stop():
             return self._stopped()
         if self.main is None:

@@ -136,7 +136,7 @@ class WorkspaceSpec(RuledModel):
     args: Annotated[tuple[Argument, ...], Field(max_length=1024)] = ()
     """Arguments of the entrypoint. Default: the image's, unless command is given."""
     working_dir: WorkingDir | None = None
-    """Working directory of the process, absolute. Default: the image's."""
+    """Working directory of the process, absolute. Default: projectMountPath; the image's own is not used."""
     tty: bool = True
     """Gives the process a terminal and an open stdin, so that a bare shell stays up. Default: true."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=1000), ListMap(("name",))] = ()

@@ -1,0 +1,65 @@
+"""Makes the engine that a DockerHost names, with the TLS or SSH secrets of the controller's own namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import weakref
+from pathlib import Path
+
+from controller.api import DockerHost
+from controller.engine.connection import SshAccess, TlsFiles
+from controller.engine.dockerd import DockerdEngine
+from controller.engine.protocol import Engine
+from controller.errors import ConfigurationError, HostUnreachable
+from controller.hosts import Connect
+from controller.kube import ApiUnavailable, Data, Kube
+
+TLS_KEYS = ("ca.crt", "tls.crt", "tls.key")
+SSH_KEYS = ("ssh-privatekey", "known_hosts")
+LEAST_OPERATIONS = 4  # at once, where the DockerHost is silent and the engine's CPUs are few
+
+
+def connector(cluster: str, kube: Kube, namespace: str) -> Connect:
+    """What connects to DockerHosts. Secrets are read at each connect, so a rotated one is picked up by the next."""
+
+    async def connect(host: DockerHost) -> Engine:
+        spec = host.spec
+        operations = spec.max_concurrent_operations or max(LEAST_OPERATIONS, 2 * (os.cpu_count() or 1))
+        if spec.tls_secret_ref is not None:
+            data = await _secret(kube, namespace, spec.tls_secret_ref.name, TLS_KEYS)
+            return await asyncio.to_thread(_with_tls, cluster, spec.endpoint, data, operations)
+        if spec.ssh_secret_ref is not None:
+            data = await _secret(kube, namespace, spec.ssh_secret_ref.name, SSH_KEYS)
+            access = SshAccess(data.values[SSH_KEYS[0]], data.values[SSH_KEYS[1]])
+            return DockerdEngine(cluster, spec.endpoint, ssh=access, max_operations=operations)
+        return DockerdEngine(cluster, spec.endpoint, max_operations=operations)
+
+    return connect
+
+
+async def _secret(kube: Kube, namespace: str, name: str, keys: tuple[str, ...]) -> Data:
+    try:
+        data = await kube.data("Secret", namespace, name)
+    except ApiUnavailable as error:
+        raise HostUnreachable(f"Secret {name!r} can't be read now: {error}") from error
+    missing = [key for key in keys if data is None or key not in data.values]
+    if data is None or missing:
+        what = "does not exist" if data is None else f"has no key {', '.join(missing)}"
+        raise ConfigurationError(
+            f"Secret {name!r} in namespace {namespace!r} {what}; it needs {', '.join(keys)}", reason="SecretNotFound"
+        )
+    return data
+
+
+def _with_tls(cluster: str, endpoint: str, data: Data, operations: int) -> Engine:
+    """The SDK reads certificates from files; they live as long as the engine, where only we can read them."""
+    folder = tempfile.TemporaryDirectory(prefix="workspace-controller-tls-")
+    paths = [Path(folder.name) / key for key in TLS_KEYS]
+    for path in paths:
+        path.touch(mode=0o600)
+        path.write_text(data.values[path.name])
+    engine = DockerdEngine(cluster, endpoint, tls=TlsFiles(*paths), max_operations=operations)
+    weakref.finalize(engine, folder.cleanup)
+    return engine
