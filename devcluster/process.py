@@ -145,9 +145,15 @@ class Process:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot; None when it does not exist or is a zombie."""
+    """When a process began, in clock ticks since boot; None when it does not exist or is a zombie.
+
+    A process whose first thread has ended looks like a zombie while its other threads still hold its ports and files.
+    """
+    process = Path(f"/proc/{pid}")
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        if fields[0] in "ZX" and len(list((process / "task").iterdir())) <= 1:
+            return None
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return int(fields[19])
