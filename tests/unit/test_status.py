@@ -1,0 +1,195 @@
+"""Every row of the status table, and that the status is written only when it has something new to say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from controller import naming
+from controller.api import WorkspaceStatus
+from controller.desired import Desired
+from controller.errors import EngineError, HostNotFound, ImageUnavailable, PolicyViolation
+from controller.history import Failure, History, Now, from_status
+from controller.observed import ContainerState, Health, Observed, PublishedPort
+from controller.plan import plan
+from controller.status import status
+from tests.unit.pairs import NOW, T0, container, desired, history, memory, observed
+
+EMPTY = WorkspaceStatus()
+
+
+def told(
+    wanted: Desired,
+    there: Observed,
+    before: History | None = None,
+    previous: WorkspaceStatus = EMPTY,
+    now: Now = NOW,
+) -> WorkspaceStatus:
+    before = before or history()
+    return status(wanted, there, plan(wanted, there, before, now), before, previous, now)
+
+
+def row(found: WorkspaceStatus) -> tuple[str, ...]:
+    return (*(str(c.status) for c in found.conditions), str(found.phase))
+
+
+def reason(found: WorkspaceStatus) -> str:
+    return found.conditions[0].reason
+
+
+@pytest.mark.parametrize(
+    ("state", "found", "phase"),
+    [
+        ("Running", ContainerState.RUNNING, "Running"),
+        ("Paused", ContainerState.PAUSED, "Paused"),
+        ("Stopped", ContainerState.EXITED, "Stopped"),
+        ("Stopped", None, "Stopped"),
+    ],
+)
+def test_as_declared(state: str, found: ContainerState | None, phase: str) -> None:
+    wanted = desired({"desiredState": state})
+    there = observed(*([container(wanted, found)] if found else []))
+    before = history(last_exit_at=T0 + timedelta(minutes=50))
+    assert row(told(wanted, there, before)) == ("True", "False", "False", phase)
+
+
+def test_on_its_way_while_an_image_is_pulled() -> None:
+    found = told(desired(), observed(), history(memory=memory(pulling="pulling alpine: 3 of 5 layers")))
+    assert row(found) == ("False", "True", "False", "Pulling")
+    assert "3 of 5" in found.conditions[0].message
+
+
+def test_on_its_way_while_it_stops() -> None:
+    wanted = desired({"desiredState": "Stopped"})
+    assert row(told(wanted, observed(container(wanted)))) == ("False", "True", "False", "Stopping")
+
+
+def test_a_transient_error_with_its_next_try() -> None:
+    failed = memory(failures={"Create": Failure(EngineError("disk on fire"), 3, NOW.mono + 4)})
+    found = told(desired(), observed(), history(memory=failed))
+    assert row(found) == ("False", "True", "False", "BackOff")
+    assert found.next_retry_at == NOW.wall + timedelta(seconds=4)
+    assert found.last_error is not None
+    assert (found.last_error.error_class, found.last_error.reason) == ("Docker", "EngineError")
+
+
+def test_waiting_for_the_next_restart() -> None:
+    wanted = desired()
+    there = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=49, seconds=59), exit_code=3)
+    found = told(wanted, observed(there), history(retries=1, restart_count=1))
+    assert row(found) == ("False", "True", "False", "BackOff")
+    assert reason(found) == "CrashLoopBackOff"
+    assert (found.retries, found.restart_count) == (2, 2)
+    assert found.last_termination is not None
+    assert (found.last_termination.exit_code, found.last_termination.reason) == (3, "Error")
+
+
+@pytest.mark.parametrize("error", [ImageUnavailable("no such image"), HostNotFound("no such host")])
+def test_a_definitive_answer_is_stalled(error: ImageUnavailable | HostNotFound) -> None:
+    failed = memory(failures={"EnsureImage": Failure(error, 1, NOW.mono + 10)})
+    found = told(desired(), observed(), history(memory=failed))
+    assert row(found) == ("False", "False", "True", "Failed")
+    assert reason(found) == error.reason
+
+
+def test_a_refusal_names_its_field_and_says_what_still_runs() -> None:
+    wanted = replace(desired(), refusal=PolicyViolation("spec.image: not allowed"))
+    found = told(wanted, observed(container(wanted)))
+    assert row(found) == ("False", "False", "True", "Failed")
+    assert "spec.image: not allowed; the container that was made before still runs" in found.conditions[0].message
+
+
+def test_a_workspace_that_should_be_stopped_and_is_cannot_be_refused() -> None:
+    wanted = replace(desired({"desiredState": "Stopped"}), refusal=PolicyViolation("no"))
+    assert row(told(wanted, observed())) == ("True", "False", "False", "Stopped")
+
+
+def test_spent_retries_are_stalled_and_stay_so_after_a_controller_restart() -> None:
+    wanted = desired()
+    there = observed(container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=50)))
+    found = told(wanted, there, history(retries=5, restart_count=5))
+    assert row(found) == ("False", "False", "True", "Failed")
+    assert reason(found) == "RetriesExhausted"
+    again = told(wanted, there, from_status(found, memory()), found)
+    assert again is found
+
+
+def test_an_unreachable_host_is_unknown_and_keeps_what_was_known() -> None:
+    wanted = desired()
+    before = told(wanted, observed(container(wanted)))
+    found = told(wanted, observed(known=False, unknown_because="connection refused"), previous=before)
+    assert row(found) == ("Unknown", "True", "False", "Unknown")
+    assert found.container_id == before.container_id
+    assert found.last_error is not None
+    assert found.last_error.message == "connection refused"
+
+
+@pytest.mark.parametrize(("known", "stalled"), [(True, "False"), (False, "True")])
+def test_terminating(known: bool, stalled: str) -> None:
+    wanted = desired(deletionTimestamp="2026-01-01T12:30:00Z")
+    there = observed(container(wanted), known=known, unknown_because="connection refused")
+    assert row(told(wanted, there)) == ("False", "True", stalled, "Terminating")
+
+
+def test_an_unhealthy_container_is_not_ready() -> None:
+    wanted = desired()
+    assert reason(told(wanted, observed(container(wanted, health=Health.UNHEALTHY)))) == "Unhealthy"
+
+
+def test_an_out_of_memory_kill_is_told_from_an_exit() -> None:
+    wanted = desired()
+    there = container(wanted, ContainerState.EXITED, oom_killed=True, exit_code=137)
+    found = told(wanted, observed(there), history(retries=1, last_exit_at=None))
+    assert found.last_termination is not None
+    assert (found.last_termination.reason, found.last_termination.oom_killed) == ("OOMKilled", True)
+
+
+def test_nothing_new_gives_the_very_same_status() -> None:
+    wanted, there = desired(), observed(container(desired()))
+    first = told(wanted, there)
+    later = Now(NOW.wall + timedelta(hours=5), NOW.mono + 18000)
+    assert told(wanted, there, from_status(first, memory()), first, later) is first
+
+
+def test_a_status_read_back_equals_the_one_that_was_written() -> None:
+    wanted = desired()
+    first = told(wanted, observed(container(wanted, finished_at=T0 + timedelta(seconds=1, microseconds=123456))))
+    assert WorkspaceStatus.model_validate(first.to_dict()) == first
+
+
+def test_transition_times_move_only_with_the_status_of_a_condition() -> None:
+    wanted = desired()
+    first = told(wanted, observed(container(wanted)))
+    later = Now(NOW.wall + timedelta(minutes=1), NOW.mono + 60)
+    second = told(wanted, observed(container(wanted, ContainerState.PAUSED)), previous=first, now=later)
+    moved = {c.type: c.last_transition_time != old.last_transition_time
+             for c, old in zip(second.conditions, first.conditions, strict=True)}  # fmt: skip
+    assert moved == {"Ready": True, "Reconciling": True, "Stalled": False}
+
+
+def test_the_observed_generation_moves_with_the_first_status_of_a_generation_and_never_back() -> None:
+    first = told(desired(generation=4), observed())
+    assert first.observed_generation == 4
+    assert told(desired(generation=3), observed(), previous=first).observed_generation == 4
+
+
+def test_the_restart_request_at_first_sight_is_recorded() -> None:
+    wanted = desired(annotations={naming.ANNOTATION_RESTARTED_AT: "t1"})
+    found = told(wanted, observed(container(wanted)), history(last_restart_request=None, observed_generation=-1))
+    assert found.last_restart_request == "t1"
+
+
+def test_published_ports_are_told_by_their_names() -> None:
+    wanted = desired({"ports": [{"name": "http", "containerPort": 8080}]})
+    there = container(wanted, ports=(PublishedPort(8080, "TCP", "127.0.0.1", 20007),))
+    port = told(wanted, observed(there)).ports[0]
+    assert (port.name, port.host_ip, port.host_port) == ("http", "127.0.0.1", 20007)
+
+
+def test_an_error_goes_when_all_is_as_declared() -> None:
+    failed = memory(failures={"Create": Failure(EngineError("x"), 1, NOW.mono + 4)})
+    before = told(desired(), observed(), history(memory=failed))
+    wanted = desired()
+    assert told(wanted, observed(container(wanted)), previous=before).last_error is None
