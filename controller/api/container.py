@@ -17,7 +17,7 @@ from controller.api.fields import (
     PortName,
 )
 from controller.api.model import ApiModel
-from controller.api.quantity import CpuLimit, CpuRequest, Memory, parse_quantity
+from controller.api.quantity import CpuLimit, CpuRequest, Memory, cel_in_order, parse_quantity
 from controller.api.rules import Rule, RuledModel
 
 
@@ -161,8 +161,7 @@ class ResourceLimits(ApiModel):
 def _not_above(field: str) -> Rule:
     return Rule(
         cel=f"!(has(self.requests) && has(self.requests.{field}) && has(self.limits) && has(self.limits.{field}))"
-        f" || !isQuantity(string(self.requests.{field})) || !isQuantity(string(self.limits.{field}))"
-        f" || quantity(string(self.requests.{field})).compareTo(quantity(string(self.limits.{field}))) <= 0",
+        f" || {cel_in_order(f'self.requests.{field}', f'self.limits.{field}')}",
         message=f"requests.{field} must not be above limits.{field}",
         holds=lambda resources: _ordered(getattr(resources.requests, field), getattr(resources.limits, field)),
         field_path=f".requests.{field}",

@@ -11,7 +11,7 @@ from controller.api.fields import Capability
 from controller.api.meta import Conditions, LabelSelector, LocalReference, ObjectMeta
 from controller.api.model import API_VERSION, ApiModel, ShortText, StatusModel, Timestamp, drop_unreadable
 from controller.api.quantity import CpuLimit, Memory
-from controller.api.rules import Rule, RuledModel, Transition
+from controller.api.rules import Rule, RuledModel, Transition, cel_string
 
 _ENDPOINT = (
     r"^(unix://(/[-A-Za-z0-9_+@,][-A-Za-z0-9._+@,]*)+"
@@ -65,10 +65,10 @@ class MaxResources(ApiModel):
 
 def _is_ip(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return "%" not in text
+    return isinstance(address, ipaddress.IPv4Address) or (address.ipv4_mapped is None and address.scope_id is None)
 
 
 def _is_range(text: str) -> bool:
@@ -200,7 +200,7 @@ class DockerHostSpec(RuledModel):
         str,
         StringConstraints(min_length=1, max_length=512),
         Rule(
-            cel=f"self.matches('{_ENDPOINT.replace(chr(92), chr(92) * 2)}')",
+            cel=f"self.matches({cel_string(_ENDPOINT)})",
             message="must be unix:///path, tcp://host:port or ssh://user@host",
             holds=lambda text: re.fullmatch(_ENDPOINT, text) is not None,
         ),

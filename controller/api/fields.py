@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from controller.api.rules import Rule
+from controller.api.rules import Rule, cel_string
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _COMPONENT = r"([^/.\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*|\.[^/.\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*)"
@@ -17,11 +17,6 @@ _IMAGE = (
     r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[a-f0-9]{64})?$"
 )
-
-
-def cel_string(text: str) -> str:
-    """`text` as a CEL string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _matches(pattern: str, message: str) -> Rule:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from controller.api.fields import Name, cel_string
+from controller.api.fields import Name
 from controller.api.model import ApiModel, LongText, StatusModel, Timestamp
-from controller.api.rules import ListMap, Rule, RuledModel
+from controller.api.rules import ListMap, Rule, RuledModel, cel_string
 
 _KEY_PATTERN = r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _KEY = Annotated[str, StringConstraints(min_length=1, max_length=317, pattern=_KEY_PATTERN)]

@@ -7,8 +7,9 @@ from typing import Any
 from controller.api.problem import Problem
 
 _FIELDS = {
-    "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "labels", "annotations",
-    "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields", "selfLink",
+    "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "labels",
+    "annotations", "ownerReferences", "finalizers", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds",
+    "selfLink",
 }  # fmt: skip
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -2,13 +2,14 @@
 
 import re
 from decimal import ROUND_CEILING, Decimal
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from controller.api.rules import Rule
+from controller.api.rules import Rule, cel_string
 
 MIN_MEMORY = 6 * 1024**2
 """Docker's least memory limit and reservation, in bytes."""
@@ -79,12 +80,25 @@ def _number_to_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _parsed(operand: str) -> str:
+    return f"quantity({operand})" if operand.startswith("'") else f"quantity(string({operand}))"
+
+
+def cel_in_order(*operands: str) -> str:
+    """CEL: quantities that are well-formed are in ascending order. What is malformed the pattern refuses already.
+
+    The pattern is asked first: without its bound on exponents `quantity('1e999999999')` keeps an API server busy.
+    """
+    malformed = [f"!string({text}).matches({cel_string(PATTERN)})" for text in operands if not text.startswith("'")]
+    pairs = pairwise(operands)
+    ordered = [f"{_parsed(low)}.compareTo({_parsed(high)}) <= 0" for low, high in pairs]
+    return " || ".join([*malformed, "(" + " && ".join(ordered) + ")"])
+
+
 def _between(low: str, high: str, message: str) -> Rule:
     least, most = parse_quantity(low), parse_quantity(high)
-    number = "quantity(string(self))"
     return Rule(
-        cel=f"!isQuantity(string(self)) || ({number}.compareTo(quantity('{low}')) >= 0"
-        f" && {number}.compareTo(quantity('{high}')) <= 0)",
+        cel=cel_in_order(f"'{low}'", "self", f"'{high}'"),
         message=message,
         holds=lambda text: least <= parse_quantity(text) <= most,
     )

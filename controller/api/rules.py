@@ -123,6 +123,11 @@ class RuledModel(ApiModel):
         return json_schema
 
 
+def cel_string(text: str) -> str:
+    """`text` as a CEL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def add_validation(schema: JsonSchemaValue, entry: dict[str, str]) -> JsonSchemaValue:
     """Append a CEL rule to a JSON schema; returns the same schema."""
     entries = schema.setdefault("x-kubernetes-validations", [])

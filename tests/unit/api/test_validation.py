@@ -1,0 +1,55 @@
+"""`validate()` gives the verdict of the API server; tests/controller/test_crds.py asks that server the same."""
+
+import pytest
+
+from controller.api import Problem, validate
+from tests.unit.api.cases import CASES, CHANGES
+from tests.unit.api.objects import Case, Change, workspace
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.words)
+def test_an_object_is_accepted_or_refused_at_the_field_that_is_wrong(case: Case) -> None:
+    problems = validate(case.obj)
+    if case.refused_at is None:
+        assert problems == []
+    else:
+        assert any(case.refused_at in problem.path for problem in problems), problems
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.words)
+def test_a_change_is_accepted_or_refused_at_the_field_that_is_immutable(change: Change) -> None:
+    paths = [problem.path for problem in validate(change.new, change.old)]
+    assert paths == ([] if change.refused_at is None else [change.refused_at])
+
+
+@pytest.mark.parametrize("obj", [None, [], "text", {}, {"kind": "Pod"}, {"kind": ["Workspace"]}], ids=repr)
+def test_what_is_none_of_our_kinds_is_refused(obj: object) -> None:
+    assert len(validate(obj)) == 1  # type: ignore[arg-type]
+
+
+def test_another_version_of_the_api_is_refused() -> None:
+    assert validate({**workspace(), "apiVersion": "aicli.dev/v2"}) == [
+        Problem("apiVersion", "must be aicli.dev/v1alpha1")
+    ]
+
+
+def test_an_object_that_etcd_would_refuse_is_too_large() -> None:
+    (problem,) = validate(workspace(args=["a" * 65536] * 30))
+    assert "too large" in problem.message
+
+
+def test_a_status_in_a_manifest_is_ignored() -> None:
+    assert validate({**workspace(), "status": {"phase": "Happy"}}) == []
+
+
+def test_no_message_shows_a_value() -> None:
+    secret = "canary-5f1e"
+    for case in (
+        workspace(env=[{"name": "A", "value": f"{secret}\x00"}]),
+        workspace(env=[{"name": f"={secret}", "value": 5}]),
+        workspace(image=f"{secret} b"),
+        workspace(resources={"limits": {"memory": secret}}),
+        workspace(desiredState=secret),
+        workspace(args=secret),
+    ):
+        assert secret not in "\n".join(map(str, validate(case)))
