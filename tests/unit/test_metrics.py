@@ -1,0 +1,104 @@
+"""What the metrics say, read back from the exposition as Prometheus reads it."""
+
+import math
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.engine.cache import CacheStats
+from controller.metrics import Metrics
+from controller.scrape import HostNow, State, UsageNow
+
+USAGE = UsageNow("team-a", "shop", 12.5, 1 << 20, 3, 100, 200, 1)
+STATE = State(
+    leading=True,
+    workspaces={("Running", "default"): 3},
+    queues={"workspaces": (2, 5)},
+    watches={"Workspace": (1.5, 3.0)},
+    hosts={
+        "default": HostNow(2.0, True, 3, CacheStats(lists=7, failed_lists=1, inspects=9, events=4, subscriptions=2))
+    },
+)
+
+
+class Exposed:
+    """Values by name and labels."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.families = list(text_string_to_metric_families(metrics.exposition().decode()))
+
+    def value(self, name: str, **labels: str) -> float:
+        samples = [s for family in self.families for s in family.samples if s.name == name and s.labels == labels]
+        assert len(samples) == 1, f"{name}{labels}: {samples}"
+        return samples[0].value
+
+    def names(self) -> set[str]:
+        return {sample.name for family in self.families for sample in family.samples}
+
+
+def test_workspaces_are_counted_at_the_scrape_and_absent_phases_are_zero() -> None:
+    exposed = Exposed(Metrics(lambda: STATE))
+    assert exposed.value("workspace_controller_workspaces", phase="Running", host="default") == 3
+    assert exposed.value("workspace_controller_workspaces", phase="Failed", host="default") == 0
+
+
+def test_a_host_without_a_first_answer_has_an_infinite_age() -> None:
+    state = State(hosts={"far": HostNow(math.inf, False, 0, CacheStats())})
+    exposed = Exposed(Metrics(lambda: state))
+    assert exposed.value("workspace_controller_host_cache_age_seconds", host="far") == math.inf
+    assert exposed.value("workspace_controller_host_reachable", host="far") == 0
+
+
+def test_relists_are_told_by_host_and_result() -> None:
+    exposed = Exposed(Metrics(lambda: STATE))
+    assert exposed.value("workspace_controller_host_lists_total", host="default", result="ok") == 7
+    assert exposed.value("workspace_controller_host_lists_total", host="default", result="failed") == 1
+
+
+def test_calls_are_in_flight_until_they_end() -> None:
+    metrics = Metrics(lambda: STATE)
+    calls = metrics.calls_of("default")
+    calls.began("create")
+    assert Exposed(metrics).value("workspace_controller_docker_calls_in_flight", host="default") == 1
+    calls.ended("create", "ok", 0.2)
+    exposed = Exposed(metrics)
+    assert exposed.value("workspace_controller_docker_calls_in_flight", host="default") == 0
+    labels = {"host": "default", "operation": "create"}
+    assert exposed.value("workspace_controller_docker_calls_total", outcome="ok", **labels) == 1
+    assert exposed.value("workspace_controller_docker_call_duration_seconds_sum", **labels) == pytest.approx(0.2)
+
+
+def test_series_of_a_host_end_with_it() -> None:
+    metrics = Metrics(State)
+    calls = metrics.calls_of("gone")
+    calls.began("list")
+    calls.ended("list", "ok", 0.01)
+    metrics.without("gone")
+    assert b'host="gone"' not in metrics.exposition()
+
+
+def test_what_happens_is_counted_by_kind_and_result() -> None:
+    metrics = Metrics(State)
+    metrics.reconciled("done", 0.01)
+    metrics.acted("Create", "done")
+    metrics.waited("workspaces", 0.001)
+    metrics.failed("Image")
+    metrics.wrote("Workspace", "patch")
+    exposed = Exposed(metrics)
+    assert exposed.value("workspace_controller_reconcile_duration_seconds_count", result="done") == 1
+    assert exposed.value("workspace_controller_actions_total", kind="Create", result="done") == 1
+    assert exposed.value("workspace_controller_queue_wait_seconds_count", queue="workspaces") == 1
+    assert exposed.value("workspace_controller_errors_total", **{"class": "Image"}) == 1
+    assert exposed.value("workspace_controller_api_writes_total", kind="Workspace", verb="patch") == 1
+
+
+def test_no_series_names_a_workspace_unless_usage_is_sampled() -> None:
+    assert b"namespace=" not in Metrics(lambda: STATE).exposition()
+    sampled = Exposed(Metrics(lambda: State(usage=[USAGE])))
+    assert sampled.value("workspace_cpu_seconds_total", namespace="team-a", workspace="shop") == 12.5
+    assert sampled.value("workspace_active_tasks", namespace="team-a", workspace="shop") == 1
+
+
+def test_the_process_and_the_build_are_told_too() -> None:
+    names = Exposed(Metrics(State)).names()
+    assert {"workspace_controller_build_info", "process_cpu_seconds_total", "process_resident_memory_bytes"} <= names
