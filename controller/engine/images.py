@@ -19,26 +19,30 @@ from controller.errors import CallTimeout, ImageError, ImageUnavailable, Workspa
 from controller.policy import normalize_image
 
 _MEGABYTE = 1_000_000
+_TELLS_ORIGIN = (1, 53)  # API version
 
 
 def find_image(call: Call, reference: str) -> Image | None:
     """The image if the host has it. Asked in the engine's own API version, as older ones hide where it's from."""
+    path, name = "/images/{0}/json", normalize_image(reference)
     try:
-        found = call.get("/images/{0}/json", normalize_image(reference), versioned=False)
+        answer = call.connection.request("GET", path, name, timeout=call.deadline, versioned=False)
     except docker.errors.APIError as error:
         if is_status(error, 404):
             return None
         raise
-    digests = tuple(found.get("RepoDigests") or ())
-    return Image(found["Id"], digests, _was_pulled(found, digests))
+    found, version = answer.json(), answer.headers.get("Api-Version", "1.41")
+    return Image(found["Id"], tuple(found.get("RepoDigests") or ()), _was_pulled(found, version))
 
 
-def _was_pulled(found: Mapping[str, Any], digests: tuple[str, ...]) -> bool:
-    """Engines with the containerd store give every image digests, and say apart where it came from."""
-    identity = found.get("Identity")
-    if identity is not None:
+def _was_pulled(found: Mapping[str, Any], api_version: str) -> bool:
+    """The containerd store (it alone has descriptors) gives digests even to images that were made here. Since API 1.53
+    it tells where an image came from; an older one doesn't, so the answer is the safe one."""
+    if identity := found.get("Identity"):
         return bool(identity.get("Pull"))
-    return bool(digests)
+    if found.get("Descriptor") and tuple(map(int, api_version.split("."))) >= _TELLS_ORIGIN:
+        return False
+    return bool(found.get("RepoDigests"))
 
 
 def may_pull(connection: Connection, reference: str, credentials: Credentials | None) -> bool:

@@ -216,13 +216,13 @@ async def test_name_held_by_a_foreign_container_is_a_conflict(host: Host, foreig
 
 
 async def test_list_shows_our_cluster_only_and_every_state(host: Host) -> None:
-    created, runs = await create(host, "a"), await running(host, "b", uid="uid-2")
+    created, runs = await create(host, "ws-a"), await running(host, "ws-b", uid="uid-2")
     host.hands.run("theirs", {})
     host.hands.run("copied", dict(labels(cluster="cluster-b")))
     rows = {row.id: row for row in await host.engine.list()}
     assert set(rows) == {created, runs}
-    assert (rows[created].name, rows[created].state, rows[created].uid) == ("a", "created", "uid-1")
-    assert (rows[runs].name, rows[runs].state, rows[runs].uid) == ("b", "running", "uid-2")
+    assert (rows[created].name, rows[created].state, rows[created].uid) == ("ws-a", "created", "uid-1")
+    assert (rows[runs].name, rows[runs].state, rows[runs].uid) == ("ws-b", "running", "uid-2")
 
 
 async def test_rows_change_with_the_container_and_not_by_themselves(host: Host) -> None:
@@ -413,10 +413,10 @@ async def test_image_made_here_is_not_from_a_registry(host: Host) -> None:
 
 
 async def test_two_clusters_on_one_host_do_not_see_each_other(host: Host) -> None:
-    ours = await create(host, "a")
+    ours = await create(host, "ws-a")
     other = host.other("cluster-b")
     try:
-        theirs = await other.create("b", spec(labels=labels(cluster="cluster-b")), {}, policy())
+        theirs = await other.create("ws-b", spec(labels=labels(cluster="cluster-b")), {}, policy())
         assert [row.id for row in await other.list()] == [theirs]
         assert [row.id for row in await host.engine.list()] == [ours]
         with pytest.raises(IdentityMismatch):

@@ -1,0 +1,175 @@
+"""Has images on a host, in the background: a pull may take minutes and nobody's worker waits for it.
+
+Two kinds of job, each shared by all who need the same: pulling an image with some credentials, and asking the registry
+whether a tenant may pull what is on the host already (else anybody could use another tenant's private image).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+
+from controller.api import PullPolicy
+from controller.engine.protocol import Credentials, Engine, Image
+from controller.errors import EngineError, ImageUnavailable, WorkspaceError
+from controller.policy import normalize_image
+
+RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
+_OUTCOMES_LAST = 900.0  # seconds; a waiter that hasn't asked by then (its Workspace is gone) has no use for it
+_INLINE = 2.0  # seconds; most registries answer a question within that, so it's waited for
+
+Waiter = tuple[str, str]  # namespace and name of a Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The image is on the host and may be used."""
+
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """Not yet; `progress` in words. The waiter hears from `on_done`."""
+
+    progress: str
+
+
+@dataclass(slots=True)
+class _Job:
+    progress: str
+    waiters: set[Waiter] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    error: WorkspaceError | None
+    time: float  # monotonic
+
+
+class ImagePuller:
+    """Images of one host. `on_done` is called with the waiters of each job that has ended, well or badly."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        on_done: Callable[[set[Waiter]], None] = lambda waiters: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine, self._on_done, self._clock = engine, on_done, clock
+        self._jobs: dict[Hashable, _Job] = {}
+        self._outcomes: dict[tuple[Waiter, Hashable], _Outcome] = {}  # each is handed out once
+        self._rights: dict[tuple[str, str, str], float] = {}  # until when; by namespace, image ID, credentials
+        self._salt = secrets.token_bytes(16)
+
+    async def ensure(
+        self, reference: str, pull_policy: PullPolicy, credentials: Credentials | None, waiter: Waiter
+    ) -> Present | Pulling:
+        """Whether the image can be used now; starts what is needed for it.
+
+        Raises ImageError (and what else WorkspaceError a pull can end with) once for each waiter of a failed job; the
+        next call starts anew, so the caller waits in between.
+        """
+        name, key = normalize_image(reference), self._digest(credentials)
+        pull = ("pull", name, key)
+        pulled = self._take(waiter, pull)
+        image = await self._engine.image(name)
+        if pull_policy is PullPolicy.NEVER and image is None:
+            raise ImageUnavailable(
+                f"{reference} isn't on the host and imagePullPolicy is Never", reason="ErrImageNeverPull"
+            )
+        if image is None or (pull_policy is PullPolicy.ALWAYS and not pulled):
+            return self._join(pull, waiter, lambda job: self._pull(job, name, credentials, key))
+        if image.from_registry and not pulled and not self._has_right(waiter, image, key):
+            return await self._ask(name, credentials, key, waiter, image)
+        return Present(image)
+
+    async def close(self) -> None:
+        """Ends all pulls."""
+        tasks = [job.task for job in self._jobs.values() if job.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(
+        self, name: str, credentials: Credentials | None, key: str, waiter: Waiter, image: Image
+    ) -> Present | Pulling:
+        ask = ("ask", waiter[0], name, image.id, key)
+        if self._take(waiter, ask):
+            return Present(image)
+        state = self._join(ask, waiter, lambda job: self._check(job, name, credentials, key, image))
+        task = self._jobs[ask].task
+        if task is not None:
+            await asyncio.wait([task], timeout=_INLINE)
+        return Present(image) if self._take(waiter, ask) else state
+
+    def _take(self, waiter: Waiter, key: Hashable) -> bool:
+        """Whether a job that the waiter waited for has ended well. Raises its error. Either is told once."""
+        outcome = self._outcomes.pop((waiter, key), None)
+        if outcome is None:
+            return False
+        if outcome.error is not None:
+            raise outcome.error
+        return True
+
+    def _join(self, key: Hashable, waiter: Waiter, work: Callable[[_Job], Awaitable[None]]) -> Pulling:
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._jobs[key] = _Job("asking the registry")
+            job.task = asyncio.create_task(self._run(key, job, work), name=f"image {key}")
+        job.waiters.add(waiter)
+        return Pulling(job.progress)
+
+    async def _run(self, key: Hashable, job: _Job, work: Callable[[_Job], Awaitable[None]]) -> None:
+        error: WorkspaceError | None = None
+        try:
+            await work(job)
+        except WorkspaceError as raised:
+            error = raised
+        except Exception as raised:
+            error = EngineError(f"the image can't be had: {type(raised).__name__}")
+            error.__cause__ = raised
+        finally:
+            del self._jobs[key]
+        now = self._clock()
+        kept = {k: outcome for k, outcome in self._outcomes.items() if now - outcome.time < _OUTCOMES_LAST}
+        self._outcomes = kept | {(waiter, key): _Outcome(error, now) for waiter in job.waiters}
+        self._on_done(set(job.waiters))
+
+    async def _pull(self, job: _Job, name: str, credentials: Credentials | None, key: str) -> None:
+        async for progress in self._engine.pull(name, credentials):
+            job.progress = progress
+        image = await self._engine.image(name)
+        if image is not None:
+            for waiter in job.waiters:
+                self._grant(waiter, image, key)
+
+    async def _check(self, job: _Job, name: str, credentials: Credentials | None, key: str, image: Image) -> None:
+        if not await self._engine.may_pull(name, credentials):
+            raise ImageUnavailable(
+                f"{name} is on the host, but the registry doesn't let this namespace pull it; "
+                "name a Secret with the right to in spec.imagePullSecrets",
+                reason="ImageAccessDenied",
+            )
+        for waiter in job.waiters:
+            self._grant(waiter, image, key)
+
+    def _grant(self, waiter: Waiter, image: Image, key: str) -> None:
+        now = self._clock()
+        self._rights = {right: until for right, until in self._rights.items() if until > now}
+        self._rights[(waiter[0], image.id, key)] = now + RIGHTS_LAST
+
+    def _has_right(self, waiter: Waiter, image: Image, key: str) -> bool:
+        return self._rights.get((waiter[0], image.id, key), 0.0) > self._clock()
+
+    def _digest(self, credentials: Credentials | None) -> str:
+        """Tells credentials apart without keeping them."""
+        if credentials is None:
+            return ""
+        parts = "\0".join((credentials.server, credentials.username, credentials.password))
+        return hashlib.sha256(self._salt + parts.encode()).hexdigest()
