@@ -1,0 +1,43 @@
+"""The command and its verbs. Verbs import what is heavy when they run: `--help` and completion answer at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from controller import __version__
+from controller.cli.failure import VerbGroup
+from controller.cli.list import list_workspaces
+from controller.cli.validate import validate
+
+app = typer.Typer(
+    cls=VerbGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+app.command("list")(list_workspaces)
+app.command("validate")(validate)
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 failed, 2 used wrongly."""
+    app(prog_name="kubectl-workspace")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def workspace(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Workspaces on Docker hosts: list, explain, start, stop, restart, look inside.
+
+    Also works as a kubectl plugin: kubectl workspace VERB. Exit codes: 0 done, 1 failed, 2 used wrongly.
+    """

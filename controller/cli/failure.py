@@ -1,0 +1,34 @@
+"""What goes wrong, told in one line with what to do, and an exit code: 0 done, 1 failed, 2 used wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class Failure(Exception):
+    """Something the user should know about and can act on. Shown as one line on stderr; the exit code is 1."""
+
+
+class VerbGroup(TyperGroup):
+    """The verbs. A Failure of any of them becomes its line, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb. Raises typer.Exit with the exit code."""
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            complain(str(failure))
+            raise typer.Exit(1) from None
+        except BrokenPipeError:  # the reader (`| head`) has seen enough
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    typer.secho("Error: ", fg=typer.colors.RED, err=True, nl=False)
+    typer.echo(" ".join(text.split()), err=True)

@@ -1,0 +1,97 @@
+"""Printing: tables that scripts can cut, JSON and YAML, ages and sizes as kubectl words them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {
+    "Running": "green",
+    "Paused": "cyan",
+    "Stopped": "bright_black",
+    "Failed": "bold red",
+    "BackOff": "yellow",
+    "Unknown": "yellow",
+    "False": "yellow",
+}
+NONE = "<none>"
+
+
+def console(*, err: bool = False) -> Console:
+    """Prints text as it is: nothing that comes from a cluster is taken for markup."""
+    return Console(stderr=err, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table without lines. Cells are never cut: a terminal may fold them, a pipe gets them whole."""
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(column, no_wrap=True, overflow="ignore")
+    for row in rows:
+        made.add_row(*(cell(value) for value in row))
+    return made
+
+
+def cell(value: object) -> Text:
+    """A value as text on one line, with control characters escaped; words of state in colour."""
+    text = clean(str(value)) if value not in (None, "") else NONE
+    return Text(text, style=COLOURS.get(text, ""))
+
+
+def clean(text: str) -> str:
+    """On one line, with control characters escaped: they could steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table as wide as it is."""
+    out = console()
+    made = table(columns, rows)
+    out.print(made, width=max(out.width, out.measure(made, options=out.options.update(width=100_000)).maximum))
+
+
+def print_data(data: Any, form: str) -> None:
+    """Prints JSON or YAML."""
+    if form == "json":
+        sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
+    else:
+        yaml.safe_dump(json.loads(json.dumps(data, default=str)), sys.stdout, sort_keys=False, allow_unicode=True)
+
+
+def as_list(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Objects as kubectl prints several."""
+    return {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+
+
+def age(since: str | None, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 time was, in kubectl's words: 45s, 12m, 3h20m, 2d."""
+    moment = time_of(since)
+    if moment is None:
+        return NONE
+    return duration(((now or datetime.now(UTC)) - moment).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """A length of time in at most two units."""
+    whole = max(0, round(seconds))
+    units = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+    for (size, unit), (smaller, smaller_unit) in pairwise(units):
+        if whole >= size:
+            rest = whole % size // smaller
+            short = rest == 0 or whole >= 10 * size
+            return f"{whole // size}{unit}" + ("" if short else f"{rest}{smaller_unit}")
+    return f"{whole}s"
+
+
+def time_of(text: str | None) -> datetime | None:
+    """An RFC 3339 time; None for none."""
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
