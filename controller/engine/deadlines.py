@@ -8,6 +8,7 @@ CALL_DEADLINES: Mapping[str, float] = {
     "info": 4.0,
     "list": 4.0,  # the next list is due by then
     "inspect": 4.0,
+    "stats": 10.0,
     "create": 60.0,  # the engine copies up a new volume's content meanwhile
     "start": 30.0,
     "signal": 10.0,

@@ -16,7 +16,7 @@ from controller.engine.deadlines import PULL_STALL
 from controller.engine.failures import engine_failure, is_missing_network, is_status, says, without_values
 from controller.engine.identity import adopted, check_identity, name_taken
 from controller.engine.networks import Networks
-from controller.engine.protocol import Credentials, EngineEvent, EngineInfo, Image, Summary
+from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Stats, Summary
 from controller.engine.ssh import SshAccess
 from controller.engine.transport import Call, Transport
 from controller.errors import EngineConflict, IdentityMismatch
@@ -25,7 +25,7 @@ from controller.policy import check_body
 
 # Lanes: whatever changes something is limited by the host's maxConcurrentOperations; looking has threads of its own,
 # so that the cache is never starved by calls that hang.
-_LANES = {"list": 2, "inspect": 8, "look": 4}
+_LANES = {"list": 2, "inspect": 8, "look": 4, "stats": 8}
 _KERNEL_LACKS = {
     "MemoryLimit": ("memory", "memory_swap", "memory_reservation"),
     "SwapLimit": ("memory_swap",),
@@ -51,9 +51,10 @@ class DockerdEngine:
         ssh: SshAccess | None = None,
         max_operations: int = 8,
         pull_stall: float = PULL_STALL,
+        observer: CallObserver | None = None,
     ) -> None:
         self.cluster_id = cluster_id
-        self._transport = Transport(endpoint, tls, ssh, {**_LANES, "change": max_operations})
+        self._transport = Transport(endpoint, tls, ssh, {**_LANES, "change": max_operations}, observer)
         self._networks = Networks(self._transport, cluster_id)
         self._checks = event_stream.HealthChecks()
         self._pull_stall = pull_stall
@@ -83,6 +84,14 @@ class DockerdEngine:
 
     async def inspect(self, container: str) -> Container:
         return await self._transport.run("inspect", "inspect", lambda call: self._inspect(call, container))
+
+    async def stats(self, container: str) -> Stats:
+        def work(call: Call) -> Stats:
+            # Without one-shot the engine would take two samples, a second apart.
+            found = call.get("/containers/{0}/stats", container, params={"stream": 0, "one-shot": 1})
+            return translate.stats(found)
+
+        return await self._transport.run("stats", "stats", work)
 
     def events(self) -> AsyncIterator[EngineEvent]:
         return event_stream.events(self._transport, self.cluster_id, self._checks)

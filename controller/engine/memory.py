@@ -13,7 +13,7 @@ from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.engine.identity import adopted, check_identity, name_taken, network_labels
 from controller.engine.memory_host import MemoryContainer, MemoryHost, MemoryNetwork
-from controller.engine.protocol import Credentials, EngineEvent, EngineInfo, Image, Summary
+from controller.engine.protocol import Credentials, EngineEvent, EngineInfo, Image, Stats, Summary
 from controller.engine.subnets import free_subnet
 from controller.engine.translate import create_body
 from controller.errors import (
@@ -51,6 +51,13 @@ class MemoryEngine:
     async def inspect(self, container: str) -> Container:
         async with self._call("inspect"):
             return self.host.find(container).shown
+
+    async def stats(self, container: str) -> Stats:
+        async with self._call("stats"):
+            it = self.host.find(container)
+            if not it.shown.is_live:
+                raise ContainerGone(f"container {it.shown.name} doesn't run")
+            return it.stats or Stats(self.host.clock(), 0.0, 0, 1, 0, 0)
 
     async def events(self) -> AsyncIterator[EngineEvent]:
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()

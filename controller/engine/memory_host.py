@@ -15,7 +15,7 @@ from typing import Any
 from controller import naming
 from controller.engine.faults import Faults
 from controller.engine.memory_registry import MemoryRegistry, Program, repository
-from controller.engine.protocol import EngineEvent, Image
+from controller.engine.protocol import EngineEvent, Image, Stats
 from controller.errors import ContainerCannotRun, ContainerGone, EngineConflict, PortInUse, ProjectPathMissing
 from controller.observed import Container, ContainerState, Health, Limits, PublishedPort
 from controller.policy import normalize_image
@@ -34,6 +34,7 @@ class MemoryContainer:
     wanted_ports: tuple[tuple[int, str, str, range], ...] = ()  # container port, protocol, host address, host ports
     stuck: bool = False  # its removal fails
     body: Mapping[str, Any] = field(default_factory=dict)  # as it was sent
+    stats: Stats | None = None  # what it uses; None: next to nothing
 
 
 @dataclass(slots=True)

@@ -70,6 +70,27 @@ class Image:
     from_registry: bool  # whether it was pulled: then each tenant must show the right to pull it
 
 
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a running container uses. CPU time and network bytes count from its start; memory without the page cache."""
+
+    read_at: datetime  # the engine's clock
+    cpu_seconds: float
+    memory_bytes: int
+    pids: int
+    received_bytes: int
+    transmitted_bytes: int
+
+
+class CallObserver(Protocol):
+    """Hears of each call that is sent to an engine, for metrics. Called on the event loop."""
+
+    def began(self, operation: str) -> None: ...
+
+    def ended(self, operation: str, outcome: str, seconds: float) -> None:
+        """`outcome` is ok, error or timeout."""
+
+
 class Engine(Protocol):
     """One container engine. Every method but `events` and `pull` is one call (or two) with a deadline of its own."""
 
@@ -81,6 +102,9 @@ class Engine(Protocol):
 
     async def inspect(self, container: str) -> Container:
         """One container as it is now. Raises ContainerGone."""
+
+    async def stats(self, container: str) -> Stats:
+        """What it uses, sampled once; takes an engine a second or two. Raises ContainerGone, also for a stopped one."""
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """Events of our containers. Yields once subscribed (a first event with an empty container_id); ends or raises

@@ -10,6 +10,8 @@ from typing import Any
 from controller import naming
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, Probe
+from controller.engine.protocol import Stats
+from controller.errors import ContainerGone
 from controller.observed import Container, ContainerState, Health, Limits, PublishedPort
 
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
@@ -148,6 +150,25 @@ def container(inspected: Mapping[str, Any], active_tasks: int = 0) -> Container:
         ip_address=_ip_address(network),
         ports=_ports(network),
         active_tasks=active_tasks,
+    )
+
+
+def stats(sampled: Mapping[str, Any]) -> Stats:
+    """What one sample of a container's cgroups and interfaces says. Raises ContainerGone for one that doesn't run."""
+    read_at = parse_time(sampled.get("read", ""))
+    if read_at is None:
+        raise ContainerGone("the container doesn't run")
+    memory = sampled.get("memory_stats") or {}
+    details = memory.get("stats") or {}
+    cache = details.get("total_inactive_file", details.get("inactive_file", 0))  # cgroup v1, v2; as docker stats
+    networks = (sampled.get("networks") or {}).values()
+    return Stats(
+        read_at=read_at,
+        cpu_seconds=sampled["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
+        memory_bytes=max(0, memory.get("usage", 0) - cache),
+        pids=(sampled.get("pids_stats") or {}).get("current", 0),
+        received_bytes=sum(network["rx_bytes"] for network in networks),
+        transmitted_bytes=sum(network["tx_bytes"] for network in networks),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ import requests
 from controller.engine.connection import Connection, TlsFiles
 from controller.engine.deadlines import CALL_DEADLINES
 from controller.engine.failures import engine_failure
+from controller.engine.protocol import CallObserver
 from controller.engine.ssh import SshAccess
 from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
 
@@ -50,8 +52,15 @@ class Call:
 class Transport:
     """Calls in lanes: `sizes` gives how many of each lane may be in flight. One that waits holds no thread."""
 
-    def __init__(self, endpoint: str, tls: TlsFiles | None, ssh: SshAccess | None, sizes: Mapping[str, int]) -> None:
-        self._endpoint, self._tls, self._ssh = endpoint, tls, ssh
+    def __init__(
+        self,
+        endpoint: str,
+        tls: TlsFiles | None,
+        ssh: SshAccess | None,
+        sizes: Mapping[str, int],
+        observer: CallObserver | None = None,
+    ) -> None:
+        self._endpoint, self._tls, self._ssh, self._observer = endpoint, tls, ssh, observer
         self._connection = Connection(endpoint, tls, ssh, pool_size=sum(sizes.values()))
         self._slots = {lane: asyncio.Semaphore(size) for lane, size in sizes.items()}
         self._threads = ThreadPoolExecutor(sum(sizes.values()), thread_name_prefix="docker")
@@ -64,6 +73,8 @@ class Transport:
         await slot.acquire()
         deadline = CALL_DEADLINES[kind]
         future = self._submit(work, Call(self._connection, deadline), slot)
+        if self._observer is not None:
+            self._observe(future, kind, self._observer)
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), deadline + _GRACE)
         except TimeoutError:
@@ -118,6 +129,20 @@ class Transport:
         self._threads.shutdown()
         for thread in self._streams.values():
             thread.join()
+
+    def _observe(self, future: Future[T], kind: str, observer: CallObserver) -> None:
+        """Tells when the call ends, also one that nobody waits for any more."""
+        loop, began = asyncio.get_running_loop(), time.monotonic()
+
+        def ended(future: Future[T]) -> None:
+            error = None if future.cancelled() else future.exception()
+            late = isinstance(error, (requests.exceptions.Timeout, CallTimeout))
+            outcome = "ok" if error is None else "timeout" if late else "error"
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(observer.ended, kind, outcome, time.monotonic() - began)
+
+        observer.began(kind)
+        future.add_done_callback(ended)
 
     def _submit(self, work: Callable[[Call], T], call: Call, slot: asyncio.Semaphore) -> Future[T]:
         loop = asyncio.get_running_loop()
