@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 from controller.api import PullPolicy
 from controller.engine.protocol import Credentials, Engine, Image
@@ -58,7 +59,7 @@ class ImagePuller:
     def __init__(
         self,
         engine: Engine,
-        on_done: Callable[[set[Waiter]], None] = lambda waiters: None,
+        on_done: Callable[[set[Any]], None] = lambda waiters: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._on_done, self._clock = engine, on_done, clock
