@@ -29,7 +29,7 @@ class Enforcement(StrEnum):
 
 
 NamespacePattern = Annotated[
-    str, StringConstraints(min_length=1, max_length=63, pattern=r"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
+    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$")
 ]
 ProjectPattern = Annotated[str, StringConstraints(min_length=2, max_length=256, pattern=_PROJECT)]
 ImagePattern = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[-A-Za-z0-9._/:@*\[\]]+$")]
@@ -47,7 +47,7 @@ class NamespacePolicy(RuledModel):
     )
 
     match_names: Annotated[tuple[NamespacePattern, ...], Field(max_length=256)] = ()
-    """Names of namespaces; "*" is any. Default: none."""
+    """Names of namespaces; * stands for any characters, as in team-*. Default: none."""
     selector: LabelSelector | None = None
     """Selects namespaces by their labels, instead of matchNames."""
 

@@ -40,7 +40,7 @@ DOCKER_HOSTS = (
     Case(
         "a namespace in upper case", _policy(namespaces={"matchNames": ["A"]}), "spec.policy.namespaces.matchNames[0]"
     ),
-    Case("a part of a namespace", _policy(namespaces={"matchNames": ["a-*"]}), "spec.policy.namespaces.matchNames[0]"),
+    Case("the beginning of a namespace", _policy(namespaces={"matchNames": ["team-*"]})),
     Case("names and a selector", _policy(namespaces={"matchNames": ["a"], "selector": {}}), "spec.policy.namespaces"),
     Case(
         "a selector",

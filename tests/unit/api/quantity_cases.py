@@ -28,7 +28,7 @@ QUANTITIES = (
     *(Case(f"{value!r} CPUs", _limits(cpu=value)) for value in ("250m", "0.5", 2, "1e3", "10m", "10000u", "4096")),
     *(
         Case(f"{value!r} CPUs", _limits(cpu=value), _CPU)
-        for value in ("-1", 0, "0", "9m", "1n", "4097", "1Ki2", "two", "m", ".", 0.5, [], {})
+        for value in ("-1", 0, "0", "9m", "1n", "4097", "1Ki2", "two", "m", ".", 0.5, ["1"], {"a": 1})
     ),
     Case("a request of 1m CPU", _requests(cpu="1m")),
     Case("a request of 0.9m CPU", _requests(cpu="900u"), "spec.resources.requests.cpu"),
