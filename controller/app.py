@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from controller.api import DockerHost, ObjectMeta, Workspace, WorkspaceSpec, WorkspaceStatus
+from controller.api import DockerHost, ObjectMeta, Workspace, WorkspaceOperation, WorkspaceSpec, WorkspaceStatus
 from controller.collector import Collector
 from controller.desired import UnreadableWorkspace
 from controller.dockerhosts import DockerHostReconciler
@@ -19,6 +19,7 @@ from controller.events import Recorder
 from controller.hosts import Connect, Hosts
 from controller.kube import ApiUnavailable, Kube
 from controller.namespaces import Namespaces
+from controller.operations.reconciler import OperationReconciler
 from controller.queue import KeyedQueue
 from controller.reconcile import Reconciler, World
 from controller.references import References, Source
@@ -74,6 +75,9 @@ class App:
         clock = asyncio.get_running_loop().time
         self.workspaces: Store[Workspace] = Store("Workspace", parse_workspace, self._workspace_changed)
         self.dockerhosts: Store[DockerHost] = Store("DockerHost", DockerHost.model_validate, self._dockerhost_changed)
+        self.operations: Store[WorkspaceOperation] = Store(
+            "WorkspaceOperation", WorkspaceOperation.model_validate, self._operation_changed
+        )
         self._users: dict[str, set[Key]] = defaultdict(set)  # by host
         self._keys: dict[str, Key] = {}  # by uid
         self.hosts = Hosts(self._connect(cluster, self._kube), self._host_changed, self._pulled)
@@ -83,6 +87,7 @@ class App:
         self._dockerhost_reconciler = DockerHostReconciler(
             self._kube, self.dockerhosts, self.hosts, self._users_of, self._may_act
         )
+        self._operation_reconciler = OperationReconciler(self._kube, self.operations, self.workspaces, self._may_act)
         world = World(
             cluster=cluster,
             kube=self._kube,
@@ -97,9 +102,10 @@ class App:
         self._reconciler = Reconciler(world)
         self.queue: KeyedQueue[Key] = KeyedQueue(self._reconcile)
         self._host_queue: KeyedQueue[Key] = KeyedQueue(self._reconcile_host)
+        self._operation_queue: KeyedQueue[Key] = KeyedQueue(self._reconcile_operation)
         self._collector = Collector(
             self._kube,
-            (self.workspaces, self.dockerhosts),
+            (self.workspaces, self.dockerhosts, self.operations),
             self.workspaces,
             self.hosts,
             self._namespaces,
@@ -116,7 +122,8 @@ class App:
         }
 
     async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
-        await asyncio.gather(self.queue.close(GRACE), self._host_queue.close(GRACE))
+        queues: tuple[KeyedQueue[Key], ...] = (self.queue, self._host_queue, self._operation_queue)
+        await asyncio.gather(*(queue.close(GRACE) for queue in queues))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,10 +144,17 @@ class App:
     async def _reconcile_host(self, key: Key) -> None:
         self._host_queue.wake_at(key, await self._dockerhost_reconciler.reconcile(key))
 
+    async def _reconcile_operation(self, key: Key) -> None:
+        self._operation_queue.wake_at(key, await self._operation_reconciler.reconcile(key))
+
     # what changed: each only says whose turn it is
 
     def _deliver(self, kind: str, event: str | None, raw: Mapping[str, Any]) -> None:
-        stores: dict[str, Store[Any]] = {"Workspace": self.workspaces, "DockerHost": self.dockerhosts}
+        stores: dict[str, Store[Any]] = {
+            "Workspace": self.workspaces,
+            "DockerHost": self.dockerhosts,
+            "WorkspaceOperation": self.operations,
+        }
         if kind in stores:
             stores[kind].apply(raw, deleted=event == "DELETED")
 
@@ -155,6 +169,8 @@ class App:
                 self._users[host].add(key)
                 self._host_queue.add(("", host))
         self.queue.add(key)
+        for operation in self._operation_reconciler.concerned(key):
+            self._operation_queue.add(operation)
 
     def _workspace_gone(self, key: Key) -> None:
         for uid in [uid for uid, known in self._keys.items() if known == key]:
@@ -165,7 +181,12 @@ class App:
                 users.discard(key)
                 self._host_queue.add(("", host))
         self.queue.forget(key)
+        for operation in self._operation_reconciler.concerned(key):
+            self._operation_queue.add(operation)
         self._collector.soon()
+
+    def _operation_changed(self, key: Key) -> None:
+        self._operation_queue.add(key)
 
     def _dockerhost_changed(self, key: Key) -> None:
         self._host_queue.add(key)

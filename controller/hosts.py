@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Protocol
 
 from controller.api import DockerHost, HostPolicy
-from controller.engine.cache import HostCache
+from controller.engine.cache import UNKNOWN_AFTER, HostCache
 from controller.engine.protocol import Engine, EngineInfo
 from controller.engine.pulls import ImagePuller
 from controller.errors import ConfigurationError, HostUnreachable, WorkspaceError
@@ -55,10 +55,10 @@ class Hosts:
     ):
         self._connect, self._on_change, self._on_pulled = connect, on_change, on_pulled
         self._wanted: dict[str, DockerHost] = {}
+        self._wanted_since: dict[str, float] = {}  # monotonic
         self._hosts: dict[str, Host] = {}
         self._connecting: dict[str, asyncio.Task[None]] = {}
         self.problems: dict[str, WorkspaceError] = {}  # by host: why there is no connection
-        self.last_contact: dict[str, datetime] = {}
 
     def __iter__(self) -> Iterator[Host]:
         return iter(list(self._hosts.values()))
@@ -74,16 +74,23 @@ class Hosts:
 
     def observed(self, name: str, uid: str) -> Observed:
         """What the host has for a Workspace; unknown while we aren't connected to it."""
-        host = self._hosts.get(name)
+        host, problem = self._hosts.get(name), self.problems.get(name)
         if host is None:
-            problem = self.problems.get(name)
-            return Observed(known=False, unknown_because=str(problem or f"DockerHost {name!r}: connecting"))
-        return host.observed(uid)
+            because = str(problem or f"DockerHost {name!r}: connecting")
+            settled = isinstance(problem, ConfigurationError) or self.settles_at(name) <= time.monotonic()
+            return Observed(known=False, settled=settled, unknown_because=because)
+        seen = host.observed(uid)
+        return seen if seen.known else replace(seen, settled=self.settles_at(name) <= time.monotonic())
+
+    def settles_at(self, name: str) -> float:
+        """Until when (monotonic) a declared host may still be silent without being called unreachable."""
+        return self._wanted_since.get(name, 0.0) + UNKNOWN_AFTER
 
     def apply(self, wanted: DockerHost) -> None:
         """Takes in a DockerHost: connects to a new one, applies a changed policy to a known one."""
         name = wanted.metadata.name
         self._wanted[name] = wanted
+        self._wanted_since.setdefault(name, time.monotonic())
         host = self._hosts.get(name)
         if host is not None:
             host.policy = wanted.spec.policy
@@ -93,6 +100,7 @@ class Hosts:
     async def remove(self, name: str) -> None:
         """Lets go of a host that is no longer declared. Its containers stay."""
         self._wanted.pop(name, None)
+        self._wanted_since.pop(name, None)
         self.problems.pop(name, None)
         task = self._connecting.pop(name, None)
         if task is not None:

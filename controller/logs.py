@@ -12,6 +12,8 @@ from controller.errors import printable
 
 VALUE_LIMIT = 2048  # characters of one value
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# kopf tells that it handles no signals off the main thread, which is what we want of it.
+SILENT = ("kopf._core.reactor.running",)
 QUIET = (
     "httpx2",
     "httpcore2",
@@ -35,6 +37,8 @@ def configure(log_format: str, level: str) -> None:
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

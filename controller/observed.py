@@ -103,6 +103,7 @@ class Observed:
 
     containers: tuple[Container, ...] = ()
     known: bool = True
+    settled: bool = True  # False: too early to call the host unreachable, it was only just asked
     ignored_limits: frozenset[str] = frozenset()  # fields of Limits that this host does not enforce
     age: float = 0.0  # seconds since the host's last complete list
     unknown_because: str = ""

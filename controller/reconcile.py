@@ -117,6 +117,8 @@ class _Run:
         outcome = Outcome()
         for _ in range(MAX_PASSES):
             desired, observed = await self._look()
+            if not observed.known and not observed.settled:
+                return Plan(wake_at=self._world.hosts.settles_at(desired.host)), outcome
             decided = self._plan(desired, observed)
             if not decided.actions:
                 await self._write_status(desired, observed, decided)

@@ -47,7 +47,7 @@ def status(
             "conditions": cond.conditions(where, previous.conditions, desired.generation, now.wall),
             "host": desired.host,
             "last_restart_request": _restart_request(desired, observed, history),
-            "next_retry_at": _next_retry(plan, where, previous, now),
+            "next_retry_at": _next_retry(plan, where, history, previous, now),
             "last_error": None if where.ready == "True" else _last_error(desired, observed, history, previous, now),
             "pending_changes": plan.pending,
             **(_of_container(desired, main) if observed.known else {}),
@@ -194,8 +194,11 @@ def _restart_request(desired: Desired, observed: Observed, history: History) -> 
     return history.last_restart_request or None
 
 
-def _next_retry(plan: Plan, where: cond.Situation, previous: WorkspaceStatus, now: Now) -> datetime | None:
-    if where.phase not in ("BackOff", "Failed", "Terminating") or plan.wake_at is None:
+def _next_retry(
+    plan: Plan, where: cond.Situation, history: History, previous: WorkspaceStatus, now: Now
+) -> datetime | None:
+    tries_again = where.phase == "BackOff" or bool(history.memory.failures)
+    if not tries_again or where.phase == "Unknown" or plan.wake_at is None:
         return None
     at = now.wall_at(plan.wake_at).replace(microsecond=0)
     before = previous.next_retry_at

@@ -74,6 +74,7 @@ class Watch:
 
     async def _operate(self) -> None:
         registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
         for kind, plural in PLURALS.items():
             self._register(registry, kind, plural)
         await kopf.operator(
@@ -85,6 +86,11 @@ class Watch:
         async def _handle(event: kopf.RawEvent, **_: Any) -> None:
             self.last_event[kind] = time.monotonic()
             self._main.call_soon_threadsafe(self._deliver, kind, event["type"], event["object"])
+
+
+def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
+    """As lightkube does: the kubeconfig that is named, else the service account of the pod we run in."""
+    return kopf.login_with_kubeconfig(**arguments) or kopf.login_with_service_account(**arguments)
 
 
 def _settings() -> kopf.OperatorSettings:
