@@ -124,10 +124,10 @@ class App:
     async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
         queues: tuple[KeyedQueue[Key], ...] = (self.queue, self._host_queue, self._operation_queue)
         await asyncio.gather(*(queue.close(GRACE) for queue in queues))
+        await self._recorder.close()  # before its task is cancelled: it tells what is due
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._recorder.close()
         await self.hosts.close()
         await self._watch.close(1.0)
         await self._kube.close()
@@ -181,8 +181,6 @@ class App:
                 users.discard(key)
                 self._host_queue.add(("", host))
         self.queue.forget(key)
-        for operation in self._operation_reconciler.concerned(key):
-            self._operation_queue.add(operation)
         self._collector.soon()
 
     def _operation_changed(self, key: Key) -> None:

@@ -1,0 +1,238 @@
+"""Carries operations out: resolves their targets, makes the changes that `plan` decides, writes how far they are.
+
+The targets are written to the status before the first change, so that a selector selects once. After that the status
+only reports: what was done stands on the Workspaces themselves, so it may lag behind, and is written once a second at
+most (more rarely where it is large). One operation is worked on by one worker at a time, as the queue sees to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from lightkube.core.exceptions import ApiError
+
+from controller.api import ObjectMeta, Workspace, WorkspaceOperation, WorkspaceOperationStatus
+from controller.api.operation import MAX_TARGETS
+from controller.errors import printable
+from controller.history import Now
+from controller.kube import ApiUnavailable, Conflict, Gone, Kube, ObjectRef, merge_patch
+from controller.operations.fit import fit, is_too_big, size
+from controller.operations.plan import FINAL, Progress, fail_target, resolve, step
+from controller.operations.summary import refuse
+from controller.operations.targets import Change
+from controller.store import Entry, Key, Store
+
+logger = logging.getLogger(__name__)
+FIELD_MANAGER = "workspace-operation"
+WRITE_INTERVAL = 1.0  # seconds between two writes of one status, at least
+BYTES_PER_SECOND = 100_000  # of one status on average: etcd keeps every version for minutes
+LOOK_INTERVAL = 0.2  # seconds between two looks at one operation: its Workspaces change many at a time
+CHANGES_AT_ONCE = 16  # requests in flight for one operation
+API_RETRY = 2.0  # seconds until an unanswered request is tried again
+CONFLICT_RETRY = 0.5  # seconds; the newer version is on its way to us
+
+
+@dataclass(slots=True)
+class _Run:
+    """What this process remembers of one operation. Lost with it, and found again from the status."""
+
+    ref: ObjectRef
+    progress: Progress
+    written: WorkspaceOperationStatus
+    next_look: float = 0.0  # the loop's clock, as all times here
+    next_write: float = 0.0
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        return frozenset(result.name for result in self.progress.status.results if result.state not in FINAL)
+
+
+class OperationReconciler:
+    """Reconciles WorkspaceOperations by key."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        operations: Store[WorkspaceOperation],
+        workspaces: Store[Workspace],
+        may_act: Callable[[], bool],
+    ) -> None:
+        self._kube, self._operations, self._workspaces, self._may_act = kube, operations, workspaces, may_act
+        self._runs: dict[Key, _Run] = {}
+        self._targets: dict[str, dict[Key, frozenset[str]]] = {}  # by namespace and operation: unfinished names
+
+    def concerned(self, workspace: Key) -> list[Key]:
+        """The operations that wait for this Workspace: to be reconciled when it changes or goes."""
+        namespace, name = workspace
+        return [key for key, names in self._targets.get(namespace, {}).items() if name in names]
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one operation further. Gives the time to look again (the loop's clock)."""
+        entry = self._operations.get(key)
+        if entry is None or entry.object.metadata.deletion_timestamp is not None:
+            self._forget(key)
+            return None
+        if not self._may_act():
+            return _mono() + API_RETRY if _may_need_us(entry.object) else None
+        run = self._run(key, entry)
+        if run.next_look > _mono():
+            return run.next_look
+        try:
+            return await self._advance(key, run, entry.object)
+        except Conflict:
+            return _mono() + CONFLICT_RETRY
+        except Gone:
+            return None
+        except ApiUnavailable as error:
+            logger.warning("the API server did not answer", extra={"operation": "/".join(key), "error": str(error)})
+            return _mono() + API_RETRY
+        finally:
+            run.next_look = _mono() + LOOK_INTERVAL
+            self._note_targets(key, run)
+
+    async def _advance(self, key: Key, run: _Run, operation: WorkspaceOperation) -> float | None:
+        if run.progress.status.start_time is None and not operation.spec.suspend:
+            await self._begin(run, operation)
+        decided = step(operation, self._lookup(key[0]), run.progress, _now())
+        if decided.expired and run.written.completion_time is not None:  # people see how it ended before it goes
+            await self._kube.delete(run.ref)
+            return None
+        run.progress = decided.progress
+        retry = await self._make_all(run, operation, decided.changes)
+        due = await self._write_if_due(run, operation)
+        if run.written.completion_time is not None:
+            self._runs.pop(key, None)  # from here on the store has all there is to know
+        return min((time for time in (decided.wake_at, retry, due) if time is not None), default=None)
+
+    # the beginning
+
+    async def _begin(self, run: _Run, operation: WorkspaceOperation) -> None:
+        """Resolves the targets from a list of our own, since our watch may lag behind, and writes them down."""
+        namespace = operation.metadata.namespace
+        listed = [ObjectMeta.model_validate(meta) for meta in await self._kube.list_metadata("Workspace", namespace)]
+        progress = resolve(operation, listed, _now())
+        status = progress.status
+        if len(status.results) > MAX_TARGETS or is_too_big(operation, status):
+            message = f"{len(status.results)} Workspaces are too many for one operation, at most {MAX_TARGETS} fit: "
+            message += "select fewer of them"
+            progress = Progress(refuse(operation, message, _now()))
+        for result in progress.status.results:
+            if result.uid is not None:
+                await self._know(namespace, result.name, result.uid)
+        await self._write(run, operation, progress.status)
+        run.progress = progress
+        extra = {"operation": f"{namespace}/{operation.metadata.name}", "total": progress.status.total}
+        logger.info("an operation begins", extra=extra)
+
+    async def _know(self, namespace: str, name: str, uid: str) -> None:
+        """From here on, a target that isn't in the store is gone."""
+        entry = self._workspaces.get((namespace, name))
+        if entry is not None and entry.ref.uid == uid:
+            return
+        try:
+            self._workspaces.apply(await self._kube.get("Workspace", namespace, name))
+        except Gone:
+            return
+
+    # changes
+
+    async def _make_all(self, run: _Run, operation: WorkspaceOperation, changes: tuple[Change, ...]) -> float | None:
+        """Makes the changes; gives the time for another try where one is needed."""
+        limit = asyncio.Semaphore(CHANGES_AT_ONCE)
+
+        async def make(change: Change) -> float | None:
+            async with limit:
+                return await self._make(run, operation, change)
+
+        retries = await asyncio.gather(*(make(change) for change in changes))
+        return min((retry for retry in retries if retry is not None), default=None)
+
+    async def _make(self, run: _Run, operation: WorkspaceOperation, change: Change) -> float | None:
+        namespace = operation.metadata.namespace
+        entry = self._workspaces.get((namespace, change.name))
+        if entry is None or entry.ref.uid != change.uid or not self._may_act():
+            return _mono() + CONFLICT_RETRY
+        try:
+            if change.patch:
+                self._workspaces.apply(await self._kube.patch(entry.ref, change.patch, manager=FIELD_MANAGER))
+                return _mono() + LOOK_INTERVAL
+            await self._kube.delete(entry.ref)
+        except (Conflict, Gone):
+            return _mono() + CONFLICT_RETRY
+        except ApiUnavailable:
+            return _mono() + API_RETRY
+        except ApiError as error:
+            message = printable(str(error))
+            run.progress = fail_target(operation, run.progress, change.name, "Refused", message, _now())
+        return _mono() + LOOK_INTERVAL
+
+    # the status
+
+    async def _write_if_due(self, run: _Run, operation: WorkspaceOperation) -> float | None:
+        """Writes what differs; gives the time for a write that isn't due yet."""
+        status = run.progress.status
+        if status == run.written:
+            return None
+        if _mono() < run.next_write:
+            return run.next_write
+        await self._write(run, operation, status)
+        if status.completion_time is not None:
+            extra = {"operation": "/".join((operation.metadata.namespace, operation.metadata.name))}
+            logger.info("an operation has ended", extra=extra | {"phase": status.phase, "failed": status.failed})
+        return None
+
+    async def _write(self, run: _Run, operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> None:
+        new = fit(operation, status)
+        changes = merge_patch(run.written.to_dict(), new)
+        run.next_write = _mono() + max(WRITE_INTERVAL, size(changes) / BYTES_PER_SECOND)
+        raw = await self._kube.patch_status(run.ref, changes)
+        run.ref = replace(run.ref, resource_version=raw["metadata"]["resourceVersion"])
+        run.written = status
+        self._operations.apply(raw)
+
+    # memory
+
+    def _run(self, key: Key, entry: Entry[WorkspaceOperation]) -> _Run:
+        run = self._runs.get(key)
+        if run is None or run.ref.uid != entry.ref.uid:
+            status = entry.object.status
+            run = self._runs[key] = _Run(entry.ref, Progress(status), status)
+        run.ref = entry.ref
+        return run
+
+    def _forget(self, key: Key) -> None:
+        self._runs.pop(key, None)
+        self._targets.get(key[0], {}).pop(key, None)
+
+    def _note_targets(self, key: Key, run: _Run) -> None:
+        names = run.unfinished
+        of_namespace = self._targets.setdefault(key[0], {})
+        if names and key in self._runs:
+            of_namespace[key] = names
+        else:
+            of_namespace.pop(key, None)
+            if not of_namespace:
+                del self._targets[key[0]]
+
+    def _lookup(self, namespace: str) -> Callable[[str], Workspace | None]:
+        def look_up(name: str) -> Workspace | None:
+            entry = self._workspaces.get((namespace, name))
+            return entry.object if entry is not None else None
+
+        return look_up
+
+
+def _may_need_us(operation: WorkspaceOperation) -> bool:
+    return operation.status.completion_time is None or operation.spec.ttl_seconds_after_finished is not None
+
+
+def _mono() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _now() -> Now:
+    return Now(datetime.now(UTC), _mono())
