@@ -9,10 +9,12 @@ import threading
 import time
 from pathlib import Path
 
+from devcluster import ports
 from devcluster.paths import REPOSITORY
 from devcluster.process import Process
 from devcluster.report import say
 
+_USUAL_PORT = 8081  # of /healthz, /readyz and /metrics
 _GOOD_RUN_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
@@ -20,7 +22,9 @@ _LOOK_SECONDS = 0.2
 
 def controller(directory: Path) -> Process:
     """The controller as a process with its log and pid file in the directory."""
-    command = [sys.executable, "-m", "controller.main"]
+    # Its usual port may be taken, by the controller of another checkout for one.
+    port = _USUAL_PORT if ports.is_free(_USUAL_PORT) else ports.free_port()
+    command = [sys.executable, "-m", "controller.main", "--listen", f"127.0.0.1:{port}"]
     return Process("controller", command, directory, env={"PYTHONUNBUFFERED": "1"}, cwd=REPOSITORY)
 
 

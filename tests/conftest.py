@@ -11,6 +11,7 @@ import pytest
 
 from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
+from devcluster.ports import free_port
 from devcluster.reaper import reaper
 
 _CONTROLLERS = pytest.StashKey[list[Process]]()
@@ -98,13 +99,15 @@ def controller_process(
 ) -> Iterator[Callable[..., Process]]:
     """Starts ``python -m controller.main ARGS`` as a process of its own against a kubeconfig.
 
-    ``controller_process(kubeconfig, "--flag", env={...})`` returns a Process: stop(), kill(), pause(), output(). It is
-    stopped at the end, and the end of its log is shown when the test fails.
+    ``controller_process(kubeconfig, "--flag", env={...})`` returns a Process: stop(), kill(), pause(), output(). Its
+    metrics are on a free port unless ``--listen`` is given. It is stopped at the end, and the end of its log is shown
+    when the test fails.
     """
     started = request.node.stash.setdefault(_CONTROLLERS, [])
 
     def start(kubeconfig: Path, *args: str, env: dict[str, str] | None = None) -> Process:
-        command = [sys.executable, "-m", "controller.main", *args]
+        listen = () if "--listen" in args else ("--listen", f"127.0.0.1:{free_port()}")
+        command = [sys.executable, "-m", "controller.main", *args, *listen]
         environment = {"KUBECONFIG": str(kubeconfig), "PYTHONUNBUFFERED": "1"} | (env or {})
         process = Process(f"controller-{next(_numbers)}", command, tmp_path, env=environment, cwd=REPOSITORY)
         started.append(process)
@@ -138,8 +141,6 @@ def _control_plane(directory: Path, **options: Any) -> Iterator[ControlPlane]:
 
 def _apply_crds(cluster: ControlPlane) -> None:
     crds = REPOSITORY / "crds"
-    if not crds.exists():
-        return
     cluster.kubectl("apply", "--server-side", "-f", str(crds))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(crds))
 
