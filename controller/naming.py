@@ -20,6 +20,7 @@ FINALIZER = f"{GROUP}/container"
 HOST_FINALIZER = f"{GROUP}/in-use"
 ANNOTATION_RESTARTED_AT = f"{GROUP}/restartedAt"
 ANNOTATION_ABANDON = f"{GROUP}/abandon"
+ANNOTATION_USAGE = f"{GROUP}/usage"
 
 NAME_LIMIT = 128  # characters; Docker has no bound of its own, but a hostname and many tools do
 NEXT_SUFFIX = "-next"  # of the container that is made while its predecessor still runs

@@ -16,12 +16,13 @@ from controller.engine.deadlines import PULL_STALL
 from controller.engine.failures import engine_failure, is_missing_network, is_status, says, without_values
 from controller.engine.identity import adopted, check_identity, name_taken
 from controller.engine.networks import Networks
-from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Stats, Summary
+from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Summary
 from controller.engine.ssh import SshAccess
 from controller.engine.transport import Call, Transport
 from controller.errors import EngineConflict, IdentityMismatch
 from controller.observed import Container, Limits
 from controller.policy import check_body
+from controller.usage import Stats
 
 # Lanes: whatever changes something is limited by the host's maxConcurrentOperations; looking has threads of its own,
 # so that the cache is never starved by calls that hang.

@@ -13,7 +13,7 @@ from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.engine.identity import adopted, check_identity, name_taken, network_labels
 from controller.engine.memory_host import MemoryContainer, MemoryHost, MemoryNetwork
-from controller.engine.protocol import Credentials, EngineEvent, EngineInfo, Image, Stats, Summary
+from controller.engine.protocol import Credentials, EngineEvent, EngineInfo, Image, Summary
 from controller.engine.subnets import free_subnet
 from controller.engine.translate import create_body
 from controller.errors import (
@@ -26,6 +26,7 @@ from controller.errors import (
 )
 from controller.observed import Container, Limits
 from controller.policy import check_body, normalize_image
+from controller.usage import Stats
 
 
 class MemoryEngine:

@@ -15,10 +15,11 @@ from typing import Any
 from controller import naming
 from controller.engine.faults import Faults
 from controller.engine.memory_registry import MemoryRegistry, Program, repository
-from controller.engine.protocol import EngineEvent, Image, Stats
+from controller.engine.protocol import EngineEvent, Image
 from controller.errors import ContainerCannotRun, ContainerGone, EngineConflict, PortInUse, ProjectPathMissing
 from controller.observed import Container, ContainerState, Health, Limits, PublishedPort
 from controller.policy import normalize_image
+from controller.usage import Stats
 
 NO_LIMITS = Limits(0, 0, 0, 0, 0, 0)
 _START_FAILED = 127  # the exit code of a container whose command isn't there

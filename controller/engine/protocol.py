@@ -14,6 +14,7 @@ from typing import Protocol
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.observed import Container, Limits
+from controller.usage import Stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,6 @@ class Image:
     id: str
     digests: tuple[str, ...]  # repository@sha256:..., empty for one that was made here
     from_registry: bool  # whether it was pulled: then each tenant must show the right to pull it
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a running container uses. CPU time and network bytes count from its start; memory without the page cache."""
-
-    read_at: datetime  # the engine's clock
-    cpu_seconds: float
-    memory_bytes: int
-    pids: int
-    received_bytes: int
-    transmitted_bytes: int
 
 
 class CallObserver(Protocol):

@@ -10,9 +10,9 @@ from typing import Any
 from controller import naming
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, Probe
-from controller.engine.protocol import Stats
 from controller.errors import ContainerGone
 from controller.observed import Container, ContainerState, Health, Limits, PublishedPort
+from controller.usage import Stats
 
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 DEFAULT_STOP_SIGNAL = "SIGTERM"
