@@ -24,6 +24,11 @@ up: $(STAMP) ## Control plane, Docker, CRDs, controller and a sample Workspace (
 controller: $(STAMP) ## Run only the controller, in the foreground, against what `make up CONTROLLER=0` started
 	@$(PYTHON) -m devcluster controller
 
+.PHONY: run-local
+run-local: $(STAMP) ## The loop without a cluster: `make up CONTROLLER=0`, then the controller in the foreground
+	@$(PYTHON) -m devcluster up --no-controller
+	@$(PYTHON) -m devcluster controller
+
 .PHONY: down
 down: $(STAMP) ## Stop what `make up` started; data and the containers of Workspaces stay
 	@$(PYTHON) -m devcluster down
