@@ -62,7 +62,7 @@ async def test_each_running_container_is_sampled_with_its_cpus(hosts: list[Host]
     container = hosts[0].run("one")
     made = hosts[0].engine.host.find(container)
     made.stats = Stats(START, 10.0, 5, 2, 0, 0)
-    await eventually_async(lambda: sampler.of(container), timeout=10)
+    await eventually_async(lambda: sampler.of(container) is not None, timeout=10)
     rates = []
     sampler._on_sample = lambda uid: rates.append(sampler.of(container))
     made.stats = Stats(START + timedelta(seconds=10), 15.0, 5, 2, 0, 0)
@@ -72,7 +72,7 @@ async def test_each_running_container_is_sampled_with_its_cpus(hosts: list[Host]
 
 async def test_a_stopped_container_has_no_sample_any_more(hosts: list[Host], sampler: Sampler) -> None:
     container = hosts[0].run("one")
-    await eventually_async(lambda: sampler.of(container), timeout=10)
+    await eventually_async(lambda: sampler.of(container) is not None, timeout=10)
     hosts[0].engine.host.kill(container, "SIGKILL")
     await eventually_async(lambda: not sampler.now(), timeout=10)
 
@@ -80,5 +80,5 @@ async def test_a_stopped_container_has_no_sample_any_more(hosts: list[Host], sam
 async def test_a_host_that_hangs_does_not_delay_another(hosts: list[Host], sampler: Sampler) -> None:
     slow, quick = hosts[0].run("slow"), hosts[1].run("quick")
     hosts[0].engine.host.faults.hang("stats", times=1)
-    await eventually_async(lambda: sampler.of(quick), timeout=5)
+    await eventually_async(lambda: sampler.of(quick) is not None, timeout=5)
     assert sampler.of(slow) is None
