@@ -78,7 +78,7 @@ async def test_a_stopped_container_has_no_sample_any_more(hosts: list[Host], sam
 
 
 async def test_a_host_that_hangs_does_not_delay_another(hosts: list[Host], sampler: Sampler) -> None:
-    slow, quick = hosts[0].run("slow"), hosts[1].run("quick")
+    slow, _, quick = hosts[0].run("slow"), hosts[1].run("first"), hosts[1].run("quick")  # in memory, IDs are numbers
     hosts[0].engine.host.faults.hang("stats", times=1)
     await eventually_async(lambda: sampler.of(quick) is not None, timeout=5)
     assert sampler.of(slow) is None
