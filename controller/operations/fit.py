@@ -6,6 +6,7 @@ Sizes are upper bounds in bytes: of the JSON that is stored, with everything esc
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from controller.api import WorkspaceOperation, WorkspaceOperationStatus, bounded
@@ -13,6 +14,7 @@ from controller.api import WorkspaceOperation, WorkspaceOperationStatus, bounded
 OBJECT_LIMIT = 1_400_000  # bytes; etcd refuses requests of 1.5 MiB, and the rest of the object is an estimate
 MESSAGE_LIMIT = 256  # characters, by the CRD
 SHORTEST = 8  # characters; a shorter message says nothing and is left out
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def fit(operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> dict[str, Any]:
@@ -21,9 +23,8 @@ def fit(operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> dict
     left = OBJECT_LIMIT - _size_around(operation)
     if size(full) <= left:
         return full
-    messages = sorted(result.pop("message", "") for result in full["results"])
-    left -= size(full)
-    limit = _longest(sorted(size(message) for message in messages if message), left)
+    sizes = sorted(size(result.pop("message")) for result in full["results"] if "message" in result)
+    limit = _longest(sizes, left - size(full))
     for written, result in zip(full["results"], status.results, strict=True):
         message = _cut(result.message or "", limit)
         if message:
@@ -33,17 +34,15 @@ def fit(operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> dict
 
 def is_too_big(operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> bool:
     """Whether the results will not fit, once they all have their times and reasons, even without any message."""
-    times = len(',"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:00:00Z"')
-    reason = len(',"reason":"DeadlineExceeded"')
-    bare = [result.model_copy(update={"message": None}) for result in status.results]
-    base = size(status.model_copy(update={"results": tuple(bare)}).to_dict())
-    return base + len(bare) * (times + reason) + _size_around(operation) > OBJECT_LIMIT
+    ended = {"message": None, "reason": "DeadlineExceeded", "start_time": _ANY_TIME, "completion_time": _ANY_TIME}
+    results = tuple(result.model_copy(update=ended) for result in status.results)
+    return size(status.model_copy(update={"results": results}).to_dict()) + _size_around(operation) > OBJECT_LIMIT
 
 
 def size(value: Any) -> int:
     """Bytes of a value as JSON, at most. The API server also escapes <, > and &."""
-    text = json.dumps(value, separators=(",", ":"))
-    return len(text) + 5 * sum(text.count(char) for char in "<>&")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return len(text.encode()) + 5 * sum(text.count(char) for char in "<>&")
 
 
 def _longest(sizes: list[int], left: int) -> int:

@@ -124,7 +124,7 @@ async def test_a_refused_event_does_not_end_the_writer() -> None:
     async with recording(kube) as recorder:
         recorder.acted(WORKSPACE, Start(None, reason="it should run"))
         await eventually_async(lambda: kube.writes == 1)
-        kube.write_event, healthy = _forbidden, kube.write_event  # type: ignore[assignment, method-assign]
+        kube.write_event, healthy = _forbidden, kube.write_event  # type: ignore[method-assign]
         recorder.acted(WORKSPACE, Pause("c", reason="it should be Paused"))
         await eventually_async(lambda: recorder.dropped == 1)
         kube.write_event = healthy  # type: ignore[method-assign]
