@@ -4,39 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from pydantic import ValidationError
-
-from controller.api import DockerHost, ObjectMeta, Workspace, WorkspaceOperation, WorkspaceSpec, WorkspaceStatus
+from controller.api import DockerHost, Workspace, WorkspaceOperation
 from controller.collector import Collector
-from controller.desired import UnreadableWorkspace
 from controller.dockerhosts import DockerHostReconciler
 from controller.events import Recorder
 from controller.hosts import Connect, Hosts
 from controller.kube import ApiUnavailable, Kube
+from controller.lease import Leadership
+from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.operations.reconciler import OperationReconciler
 from controller.queue import KeyedQueue
+from controller.reading import parse_workspace, sources_of
 from controller.reconcile import Reconciler, World
 from controller.references import References, Source
 from controller.settings import Settings
 from controller.store import Key, Store
+from controller.users import Users
+from controller.vitals import Vitals
 from controller.watch import Watch
+from controller.web import LoopLag, Server
 
 logger = logging.getLogger(__name__)
-GRACE = 8.0  # seconds for work in flight after SIGTERM; together with the rest under 10
+GRACE = 7.0  # seconds for work in flight after SIGTERM; together with the rest under 10
 START_RETRY = 2.0
+
+MakeConnect = Callable[[str, Kube, Metrics], Connect]  # for a cluster ID
+MakeLeadership = Callable[[str, Callable[[bool], None]], Leadership]  # for a cluster ID; hears of changes
 
 
 class App:
     """One controller. `run` returns after `stop`, or raises when it can't go on and should be started again."""
 
-    def __init__(self, settings: Settings, kube: Kube, connect: Callable[[str, Kube], Connect]) -> None:
-        self._settings, self._kube, self._connect = settings, kube, connect
+    def __init__(
+        self, settings: Settings, kube: Kube, make_connect: MakeConnect, make_leadership: MakeLeadership
+    ) -> None:
+        self._settings, self._kube = settings, kube
+        self._make_connect, self._make_leadership = make_connect, make_leadership
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -49,6 +57,10 @@ class App:
         if cluster is None:
             return
         self._build(cluster)
+        async with Server(self._settings.address, self.vitals.facts, self._kube.cluster_id, self.metrics.exposition):
+            await self._run()
+
+    async def _run(self) -> None:
         loops = [asyncio.create_task(loop, name=name) for name, loop in self._loops().items()]
         self._watch.start()
         stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
@@ -72,22 +84,38 @@ class App:
         return None
 
     def _build(self, cluster: str) -> None:
-        clock = asyncio.get_running_loop().time
+        kube, clock = self._kube, asyncio.get_running_loop().time
+        self.metrics = Metrics(lambda: self.vitals.state())
+        kube.on_write = self.metrics.wrote
+        self.leadership = self._make_leadership(cluster, self._led)
         self.workspaces: Store[Workspace] = Store("Workspace", parse_workspace, self._workspace_changed)
         self.dockerhosts: Store[DockerHost] = Store("DockerHost", DockerHost.model_validate, self._dockerhost_changed)
         self.operations: Store[WorkspaceOperation] = Store(
             "WorkspaceOperation", WorkspaceOperation.model_validate, self._operation_changed
         )
-        self._users: dict[str, set[Key]] = defaultdict(set)  # by host
-        self._keys: dict[str, Key] = {}  # by uid
-        self.hosts = Hosts(self._connect(cluster, self._kube), self._host_changed, self._pulled)
-        self._namespaces = Namespaces(self._kube, self._namespace_changed)
-        self._references = References(self._kube, self._sources, self._source_changed)
-        self._recorder = Recorder(self._kube)
-        self._dockerhost_reconciler = DockerHostReconciler(
-            self._kube, self.dockerhosts, self.hosts, self._users_of, self._may_act
+        self.stores: dict[str, Store[Any]] = {s.kind: s for s in (self.workspaces, self.dockerhosts, self.operations)}
+        self.users = Users(self.workspaces)
+        self.hosts = Hosts(self._make_connect(cluster, kube, self.metrics), self._host_changed, self._pulled)
+        self._namespaces = Namespaces(kube, self._namespace_changed)
+        self._references = References(kube, lambda: sources_of(self.workspaces.values()), self._source_changed)
+        self.recorder = Recorder(kube)
+        self._build_reconcilers(cluster)
+        self.collector = Collector(
+            kube, tuple(self.stores.values()), self.workspaces, self.hosts, self._namespaces, self.may_act, clock
         )
-        self._operation_reconciler = OperationReconciler(self._kube, self.operations, self.workspaces, self._may_act)
+        self.collector.on_synced = self._everything_changed
+        self._watch = Watch(self._deliver)
+        self.collector.watched = lambda kind: self._watch.last_event.get(kind, float("-inf"))
+        self._lag = LoopLag()
+        self.vitals = Vitals(self, self._watch, self._lag)
+
+    def _build_reconcilers(self, cluster: str) -> None:
+        self._dockerhost_reconciler = DockerHostReconciler(
+            self._kube, self.dockerhosts, self.hosts, self.users.of, self.may_act
+        )
+        self._operation_reconciler = OperationReconciler(
+            self._kube, self.operations, self.workspaces, lambda: self.may_act() and not self._settings.dry_run
+        )
         world = World(
             cluster=cluster,
             kube=self._kube,
@@ -96,152 +124,123 @@ class App:
             references=self._references,
             namespaces=self._namespaces,
             hold_host=self._dockerhost_reconciler.hold,
-            recorder=self._recorder,
-            may_act=self._may_act,
+            recorder=self.recorder,
+            metrics=self.metrics,
+            may_act=self.may_act,
+            dry_run=self._settings.dry_run,
         )
         self._reconciler = Reconciler(world)
-        self.queue: KeyedQueue[Key] = KeyedQueue(self._reconcile)
-        self._host_queue: KeyedQueue[Key] = KeyedQueue(self._reconcile_host)
-        self._operation_queue: KeyedQueue[Key] = KeyedQueue(self._reconcile_operation)
-        self._collector = Collector(
-            self._kube,
-            (self.workspaces, self.dockerhosts, self.operations),
-            self.workspaces,
-            self.hosts,
-            self._namespaces,
-            self._may_act,
-            clock,
-        )
-        self._watch = Watch(self._deliver)
+        self.queues = {
+            "workspaces": KeyedQueue(self._reconcile),
+            "dockerhosts": KeyedQueue(self._reconcile_host),
+            "operations": KeyedQueue(self._reconcile_operation),
+        }
+        for name, queue in self.queues.items():
+            queue.on_wait = lambda seconds, name=name: self.metrics.waited(name, seconds)  # type: ignore[misc]
 
-    def _loops(self) -> dict[str, Any]:
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
-            "collector": self._collector.run(),
+            "leadership": self._lead(),
+            "collector": self.collector.run(),
             "references": self._references.run(),
-            "events": self._recorder.run(),
+            "events": self.recorder.run(),
+            "lag": self._lag.run(),
         }
 
+    async def _lead(self) -> None:
+        """A file lock's run ends once it is held; leading goes on."""
+        await self.leadership.run()
+        await asyncio.Event().wait()
+
     async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
-        queues: tuple[KeyedQueue[Key], ...] = (self.queue, self._host_queue, self._operation_queue)
-        await asyncio.gather(*(queue.close(GRACE) for queue in queues))
-        await self._recorder.close()  # before its task is cancelled: it tells what is due
+        """Work in flight first, then leadership, so that nobody takes over while we still act."""
+        await asyncio.gather(*(queue.close(GRACE) for queue in self.queues.values()))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.leadership.release()
+        await self.recorder.close()
         await self.hosts.close()
-        await self._watch.close(1.0)
+        await self._watch.close(0.5)
         await self._kube.close()
 
-    def _may_act(self) -> bool:
-        """Not before the hosts and Workspaces were listed once: half a picture must not be acted on."""
-        return self.workspaces.synced and self.dockerhosts.synced
+    def may_act(self) -> bool:
+        """Only the leader; and not before everything was listed once: half a picture must not be acted on."""
+        return self.leadership.may_act() and all(store.synced for store in self.stores.values())
 
     # workers
 
     async def _reconcile(self, key: Key) -> None:
-        self.queue.wake_at(key, await self._reconciler.reconcile(key))
+        self.queues["workspaces"].wake_at(key, await self._reconciler.reconcile(key))
 
     async def _reconcile_host(self, key: Key) -> None:
-        self._host_queue.wake_at(key, await self._dockerhost_reconciler.reconcile(key))
+        self.queues["dockerhosts"].wake_at(key, await self._dockerhost_reconciler.reconcile(key))
 
     async def _reconcile_operation(self, key: Key) -> None:
-        self._operation_queue.wake_at(key, await self._operation_reconciler.reconcile(key))
+        self.queues["operations"].wake_at(key, await self._operation_reconciler.reconcile(key))
 
     # what changed: each only says whose turn it is
 
     def _deliver(self, kind: str, event: str | None, raw: Mapping[str, Any]) -> None:
-        stores: dict[str, Store[Any]] = {
-            "Workspace": self.workspaces,
-            "DockerHost": self.dockerhosts,
-            "WorkspaceOperation": self.operations,
-        }
-        if kind in stores:
-            stores[kind].apply(raw, deleted=event == "DELETED")
+        self.stores[kind].apply(raw, deleted=event == "DELETED")
+
+    def _led(self, leading: bool) -> None:
+        logger.info("leading" if leading else "not leading any more")
+        if leading:
+            self._everything_changed()
+
+    def _everything_changed(self) -> None:
+        for name, store in (
+            ("dockerhosts", self.dockerhosts),
+            ("workspaces", self.workspaces),
+            ("operations", self.operations),
+        ):
+            for key in store:
+                self.queues[name].add(key)
 
     def _workspace_changed(self, key: Key) -> None:
         entry = self.workspaces.get(key)
         if entry is None:
-            self._workspace_gone(key)
+            gone = self.users.gone(key)
+            if gone is not None:
+                self._reconciler.forget(gone.uid)
+                self.metrics.gone(gone.uid)
+                self.queues["dockerhosts"].add(("", gone.host))
+            self.queues["workspaces"].forget(key)
+            self.collector.soon()
         else:
-            host = entry.object.spec.host
-            self._keys[entry.ref.uid] = key
-            if key not in self._users[host]:
-                self._users[host].add(key)
-                self._host_queue.add(("", host))
-        self.queue.add(key)
+            if self.users.came(key, entry):
+                self.queues["dockerhosts"].add(("", entry.object.spec.host))
+            self.metrics.seen(entry.object, asyncio.get_running_loop().time())
+        self.queues["workspaces"].add(key)
         for operation in self._operation_reconciler.concerned(key):
-            self._operation_queue.add(operation)
-
-    def _workspace_gone(self, key: Key) -> None:
-        for uid in [uid for uid, known in self._keys.items() if known == key]:
-            del self._keys[uid]
-            self._reconciler.forget(uid)
-        for host, users in self._users.items():
-            if key in users:
-                users.discard(key)
-                self._host_queue.add(("", host))
-        self.queue.forget(key)
-        self._collector.soon()
+            self.queues["operations"].add(operation)
 
     def _operation_changed(self, key: Key) -> None:
-        self._operation_queue.add(key)
+        self.queues["operations"].add(key)
 
     def _dockerhost_changed(self, key: Key) -> None:
-        self._host_queue.add(key)
-        for user in self._users[key[1]]:
-            self.queue.add(user)
+        if self.dockerhosts.get(key) is None:
+            self.metrics.without(key[1])
+        self.queues["dockerhosts"].add(key)
+        self._host_changed(key[1], "")
 
     def _host_changed(self, host: str, uid: str) -> None:
-        self._host_queue.add(("", host))
-        if uid:
-            key = self._keys.get(uid)
+        """Something of the host's containers changed; `uid` "" means all of them."""
+        self.queues["dockerhosts"].add(("", host))
+        keys = self.users.keys_on(host) if not uid else [self.users.key_of(uid)]
+        for key in keys:
             if key is not None:
-                self.queue.add(key)
-            return
-        for key in self._users[host]:
-            self.queue.add(key)
+                self.queues["workspaces"].add(key)
 
     def _pulled(self, waiters: set[Any]) -> None:
         for key in waiters:
-            self.queue.add(key)
+            self.queues["workspaces"].add(key)
 
     def _namespace_changed(self, namespace: str) -> None:
         for key in self.workspaces:
             if key[0] == namespace:
-                self.queue.add(key)
+                self.queues["workspaces"].add(key)
 
     def _source_changed(self, source: Source) -> None:
         self._namespace_changed(source[0])
-
-    def _users_of(self, host: str) -> list[Workspace]:
-        entries = [self.workspaces.get(key) for key in self._users[host]]
-        return [entry.object for entry in entries if entry is not None]
-
-    def _sources(self) -> set[Source]:
-        found: set[Source] = set()
-        for workspace in self.workspaces.values():
-            namespace = workspace.metadata.namespace
-            for source in workspace.spec.env_from:
-                found.add((namespace, "ConfigMap", source.config_map_ref.name))
-            for variable in workspace.spec.env:
-                if variable.value_from is None:
-                    continue
-                if variable.value_from.secret_key_ref is not None:
-                    found.add((namespace, "Secret", variable.value_from.secret_key_ref.name))
-                elif variable.value_from.config_map_key_ref is not None:
-                    found.add((namespace, "ConfigMap", variable.value_from.config_map_key_ref.name))
-        return found
-
-
-def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
-    """A Workspace as the API server has it. One that an older or newer CRD let in and that we can't read is kept with
-    its problem, so that it is shown as refused instead of being forgotten (and its container taken for an orphan)."""
-    try:
-        return Workspace.model_validate(raw)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        logger.warning("a Workspace can't be read", extra={"workspace": raw["metadata"]["name"], "error": wrong})
-        meta = ObjectMeta.model_validate(raw["metadata"])
-        status = WorkspaceStatus.model_validate(raw.get("status") or {})
-        spec = WorkspaceSpec.model_construct(host=str(raw.get("spec", {}).get("host", "default")))
-        return UnreadableWorkspace(metadata=meta, spec=spec, status=status, problem=wrong)

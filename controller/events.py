@@ -13,6 +13,7 @@ import heapq
 import itertools
 import logging
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -85,8 +86,7 @@ class Recorder:
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
         self._queue: list[tuple[float, int, Series]] = []
         self._order = itertools.count()
-        self._wake, self._ended = asyncio.Event(), asyncio.Event()
-        self._closing = False
+        self._wake = asyncio.Event()
         self.dropped = 0  # Events that were never written
 
     def acted(self, workspace: Workspace, action: act.Action) -> None:
@@ -105,24 +105,19 @@ class Recorder:
                 self._note(workspace, happening)
 
     async def run(self) -> None:
-        """Writes what was noted, until `close`."""
-        try:
-            while await self._next_is_due():
-                _, _, series = heapq.heappop(self._queue)
-                series.queued = False
-                await self._try_to_write(series)
-                await asyncio.sleep(GAP)
-        finally:
-            self._ended.set()
+        """Writes what was noted, until cancelled."""
+        while True:
+            await self._wait_for_next()
+            await self._write_next()
+            await asyncio.sleep(GAP)
 
     async def close(self) -> None:
-        """Has `run` write what is due and end; waits for it for CLOSE_GRACE seconds."""
-        self._closing = True
-        self._wake.set()
-        try:
-            await asyncio.wait_for(self._ended.wait(), CLOSE_GRACE)
-        except TimeoutError:
-            logger.info("events are lost at the end of the process", extra={"count": len(self._queue)})
+        """Writes what is due still, for CLOSE_GRACE seconds at most; after `run` was cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_GRACE):
+                while self._is_due():
+                    await self._write_next()
+        self.dropped += len(self._queue)
 
     def _note(self, workspace: Workspace, happening: Happening) -> None:
         series = self._series_of(workspace, happening)
@@ -170,19 +165,20 @@ class Recorder:
         heapq.heappush(self._queue, (due, next(self._order), series))
         self._wake.set()
 
-    async def _next_is_due(self) -> bool:
-        """Waits for the next Event's time; False at the end."""
-        while True:
+    def _is_due(self) -> bool:
+        return bool(self._queue) and self._queue[0][0] <= asyncio.get_running_loop().time()
+
+    async def _wait_for_next(self) -> None:
+        while not self._is_due():
             self._wake.clear()
             wait = self._queue[0][0] - asyncio.get_running_loop().time() if self._queue else None
-            if wait is not None and wait <= 0:
-                return True
-            if self._closing:
-                return False
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
-            except TimeoutError:
-                return True
+
+    async def _write_next(self) -> None:
+        _, _, series = heapq.heappop(self._queue)
+        series.queued = False
+        await self._try_to_write(series)
 
     async def _try_to_write(self, series: Series) -> None:
         now = asyncio.get_running_loop().time()

@@ -77,7 +77,7 @@ class OperationReconciler:
             self._forget(key)
             return None
         if not self._may_act():
-            return _mono() + API_RETRY if _may_need_us(entry.object) else None
+            return None  # all operations are looked at once we may
         run = self._run(key, entry)
         if run.next_look > _mono():
             return run.next_look
@@ -224,10 +224,6 @@ class OperationReconciler:
             return entry.object if entry is not None else None
 
         return look_up
-
-
-def _may_need_us(operation: WorkspaceOperation) -> bool:
-    return operation.status.completion_time is None or operation.spec.ttl_seconds_after_finished is not None
 
 
 def _mono() -> float:

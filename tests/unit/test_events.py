@@ -53,10 +53,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def recording(kube: Events) -> AsyncIterator[Recorder]:
     recorder = Recorder(kube)  # type: ignore[arg-type]
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(recorder.run())
-        yield recorder
-        await recorder.close()
+    task = asyncio.create_task(recorder.run())
+    yield recorder
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await recorder.close()
 
 
 async def test_an_event_names_the_workspace_by_its_uid() -> None:
