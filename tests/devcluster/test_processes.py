@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_what_a_killed_session_started_is_ended_by_its_reaper(tmp_path: Path) ->
         "    Process('orphan', ['sleep', '1000'], pathlib.Path(sys.argv[1]) / 'test').start()\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    subprocess.run(["python", "-c", session, str(tmp_path)], check=False)
+    subprocess.run([sys.executable, "-c", session, str(tmp_path)], check=False)
     eventually(lambda: not Process("orphan", [], tmp_path / "test").running)
 
 
