@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.engine.protocol import Engine, EngineEvent
@@ -210,9 +211,9 @@ class HostCache:
             self._list_now.clear()
             wait = LIST_INTERVAL if await self._list() else _RETRY_LIST
             self._announce()
-            with_requests = asyncio.create_task(self._list_now.wait())
-            await asyncio.wait([with_requests], timeout=wait)
-            with_requests.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._list_now.wait()
 
     async def _list(self) -> bool:
         began, started = self._snapshots.begin(), self._clock()
@@ -227,6 +228,8 @@ class HostCache:
         if first:
             self._complete = False
             self._snapshots.doubt_all(self._clock())
+            if self._last_list is not None and self._listener:
+                self._listener.cancel()  # a stream from before the outage may be dead without a word
         differing = self._snapshots.compare(rows, began, self._clock(), first=first)
         for container in self._snapshots.due():
             self._enqueue(container)

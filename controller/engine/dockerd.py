@@ -13,13 +13,13 @@ from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.engine import event_stream, images, translate
 from controller.engine.connection import TlsFiles
 from controller.engine.deadlines import PULL_STALL
-from controller.engine.failures import engine_failure, is_missing_network, is_status, says, without_values
+from controller.engine.failures import engine_failure, is_status, says, without_values
 from controller.engine.identity import adopted, check_identity, name_taken
 from controller.engine.networks import Networks
 from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Summary
 from controller.engine.ssh import SshAccess
 from controller.engine.transport import Call, Transport
-from controller.errors import EngineConflict, IdentityMismatch
+from controller.errors import EngineConflict, IdentityMismatch, NetworkUnavailable
 from controller.observed import Container, Limits
 from controller.policy import check_body
 from controller.usage import Stats
@@ -108,15 +108,16 @@ class DockerdEngine:
             except Exception as error:
                 if is_status(error, 409) and says(error, "is already in use"):
                     return adopted(self._holder(call, name), self.cluster_id, name, spec)
-                if spec.network and is_missing_network(error):
-                    self._networks.forget(spec.network)  # the next try makes it anew
-                    raise EngineConflict(f"the network {spec.network.name} was removed") from None
                 raise without_values(engine_failure(error, "create", call.deadline), env.values()) from None
 
         return await self._transport.run("change", "create", work)
 
     async def start(self, container: str) -> None:
-        await self._change("start", "/containers/{0}/start", container)
+        try:
+            await self._change("start", "/containers/{0}/start", container)
+        except NetworkUnavailable:
+            self._networks.forget()  # the next container gets one that is there
+            raise
 
     async def signal(self, container: str, signal: str) -> None:
         await self._change("signal", "/containers/{0}/kill", container, {"signal": signal}, fine="is not running")

@@ -23,6 +23,7 @@ from controller.errors import (
     HostUnreachable,
     ImageError,
     ImageUnavailable,
+    NetworkUnavailable,
     NoSpace,
     PortInUse,
     ProjectPathMissing,
@@ -55,7 +56,7 @@ _IMAGE_MISSING = re.compile(
     r"manifest unknown|manifest for .* not found|name unknown|no such image|no matching manifest|not found|404 ",
     re.IGNORECASE,
 )
-_NO_NETWORK = re.compile(r"network \S+ not found|could not find a network matching|could not find network")
+_NETWORK_GONE = re.compile(r"network \S+ not found|could not find a network matching")
 
 
 def engine_failure(error: BaseException, kind: str, deadline: float) -> WorkspaceError:
@@ -98,9 +99,9 @@ def says(error: BaseException | None, words: str) -> bool:
     return isinstance(error, docker.errors.APIError) and words in explanation(error)
 
 
-def is_missing_network(error: BaseException) -> bool:
-    """Whether a create or start failed because its network is gone."""
-    return isinstance(error, docker.errors.APIError) and bool(_NO_NETWORK.search(explanation(error)))
+def is_network_gone(message: str) -> bool:
+    """Whether a start failed because the container's network was removed. No other network can take its place."""
+    return bool(_NETWORK_GONE.search(message))
 
 
 def explanation(error: docker.errors.APIError) -> str:
@@ -125,8 +126,14 @@ def _answer(status: int, message: str, kind: str) -> WorkspaceError:
     if found := _PATH_MISSING.search(message):
         path = next(group for group in found.groups() if group)
         return ProjectPathMissing(f"{path} doesn't exist on the host; make the directory there, Docker must not")
+    if is_network_gone(message):
+        return NetworkUnavailable("the container's network was removed: it can't be started any more and is made anew")
     if kind == "start" and (error := _start_failure(message)):
         return error
+    if kind == "update" and (found := re.search(r"unable to set .*\)", message)):
+        return EngineConflict(f"the limits can't be changed now: {found[0]}")
+    if kind == "create" and "Cannot mkdir" in message:
+        return ConfigurationError(f"workingDir: {message}")
     if kind == "create" and status == 404 and "image" in message.lower():
         return ImageUnavailable(message, reason="ImageNotFound")
     if kind == "remove" and _BUSY.search(message):

@@ -74,7 +74,8 @@ class MemoryEngine:
             while event := await queue.get():
                 yield event
         finally:
-            self.host.listeners.remove(listen)
+            with suppress(ValueError):  # deafened
+                self.host.listeners.remove(listen)
 
     async def create(self, name: str, spec: ContainerSpec, env: Mapping[str, str], policy: HostPolicy) -> str:
         network = await self.ensure_network(spec.network) if spec.network else ""

@@ -16,7 +16,14 @@ from controller import naming
 from controller.engine.faults import Faults
 from controller.engine.memory_registry import MemoryRegistry, Program, repository
 from controller.engine.protocol import EngineEvent, Image
-from controller.errors import ContainerCannotRun, ContainerGone, EngineConflict, PortInUse, ProjectPathMissing
+from controller.errors import (
+    ContainerCannotRun,
+    ContainerGone,
+    EngineConflict,
+    NetworkUnavailable,
+    PortInUse,
+    ProjectPathMissing,
+)
 from controller.observed import Container, ContainerState, Health, Limits, PublishedPort
 from controller.policy import normalize_image
 from controller.usage import Stats
@@ -63,7 +70,7 @@ class MemoryHost:
         self.registry = MemoryRegistry()
         self.missing_paths: set[str] = set()  # directories that aren't there; all others are
         self.taken_ports: set[int] = set()  # by processes that aren't containers
-        self.deaf = False  # events are lost, their streams stay open
+        self.deaf = False  # all events are lost, also for new streams
         self.listeners: list[Callable[[EngineEvent | None, Mapping[str, str]], None]] = []
         self._ports: dict[int, str] = {}  # host port -> container ID
         self._made = 0
@@ -228,6 +235,10 @@ class MemoryHost:
         for listener in list(self.listeners):
             listener(None, {})
 
+    def deafen(self) -> None:
+        """Event streams stay open and tell nothing any more; a new one does."""
+        self.listeners.clear()
+
     def new_id(self) -> str:
         """64 hexadecimal digits, the same sequence in each run."""
         self._made += 1
@@ -256,6 +267,9 @@ class MemoryHost:
         for mount in it.body.get("HostConfig", {}).get("Mounts", []):
             if mount["Type"] == "bind" and mount["Source"] in self.missing_paths:
                 raise ProjectPathMissing(f"the directory {mount['Source']} doesn't exist on the host")
+        if it.network and it.network not in self.networks:
+            it.shown = replace(it.shown, state=ContainerState.DEAD, error=f"network {it.network} not found")
+            raise NetworkUnavailable("the container's network was removed: it can't be started any more")
         if it.program.cannot_run:
             it.shown = replace(it.shown, exit_code=_START_FAILED, error=it.program.cannot_run)
             raise ContainerCannotRun(it.program.cannot_run)

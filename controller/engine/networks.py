@@ -37,9 +37,9 @@ class Networks:
                 self._ids[spec.name] = await self._transport.run("change", "ensure_network", work)
             return self._ids[spec.name]
 
-    def forget(self, spec: NetworkSpec) -> None:
-        """Its ID turned out to be gone."""
-        self._ids.pop(spec.name, None)
+    def forget(self) -> None:
+        """Some ID turned out to be gone: look for all of them again."""
+        self._ids.clear()
 
     async def list(self) -> Sequence[tuple[str, str, str]]:
         """(ID, namespace, mode) of each of ours."""

@@ -10,6 +10,7 @@ from typing import Any
 from controller import naming
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, Probe
+from controller.engine.failures import is_network_gone
 from controller.errors import ContainerGone
 from controller.observed import Container, ContainerState, Health, Limits, PublishedPort
 from controller.usage import Stats
@@ -192,6 +193,8 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _state(state: Mapping[str, Any]) -> ContainerState:
+    if not state.get("Running") and is_network_gone(state.get("Error", "")):
+        return ContainerState.DEAD  # whatever Docker calls it: it can only be removed
     try:
         return ContainerState(state["Status"])
     except ValueError:  # "stopping", should an engine ever say so: its process still exists

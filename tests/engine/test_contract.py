@@ -15,6 +15,7 @@ from controller.errors import (
     IdentityMismatch,
     ImageUnavailable,
     NameConflict,
+    NetworkUnavailable,
     PolicyViolation,
     PortInUse,
     ProjectPathMissing,
@@ -35,6 +36,10 @@ async def running(host: Host, name: str = NAME, **changes: object) -> str:
     container = await create(host, name, **changes)
     await host.engine.start(container)
     return container
+
+
+def network_of(namespace: str, mode: str) -> NetworkSpec:
+    return NetworkSpec(naming.network_name(CLUSTER, namespace, mode), namespace, mode, "10.210.0.0/16", 24)
 
 
 async def reaches(host: Host, container: str, state: ContainerState) -> Container:
@@ -64,8 +69,11 @@ async def test_created_container_shows_what_it_was_made_from(host: Host) -> None
     assert dict(shown.labels) == dict(labels())
     assert (shown.uid, shown.config_hash) == ("uid-1", "hash-1")
     ignored = (await host.engine.info()).ignored_limits
-    assert [n for n in ("nano_cpus", "memory", "memory_swap", "pids", "cpu_shares") if n not in ignored
-            and getattr(shown.limits, n) != getattr(limits(), n)] == []
+    assert [
+        n
+        for n in ("nano_cpus", "memory", "memory_swap", "pids", "cpu_shares")
+        if n not in ignored and getattr(shown.limits, n) != getattr(limits(), n)
+    ] == []
     assert shown.restart_policy == "no"
     assert shown.stop_signal == "SIGTERM"
     assert abs(shown.created_at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -239,7 +247,7 @@ async def test_rows_change_with_the_container_and_not_by_themselves(host: Host) 
 
 
 async def test_restart_between_two_lists_shows(host: Host) -> None:
-    network = NetworkSpec(naming.network_name(CLUSTER, "team-a", "Isolated"), "team-a", "Isolated", "10.210.0.0/16", 24)
+    network = network_of("team-a", "Isolated")
     container = await running(host, network=network)
     first = await host.engine.list()
     host.hands.kill(container)
@@ -338,16 +346,20 @@ async def test_environment_reaches_the_body_and_nothing_else(host: Host) -> None
 
 
 async def test_published_port_is_of_the_policys_range_and_shown(host: Host) -> None:
-    network = NetworkSpec(naming.network_name(CLUSTER, "team-a", "Isolated"), "team-a", "Isolated", "10.210.0.0/16", 24)
+    network = network_of("team-a", "Isolated")
     allowed = policy(ports={"address": "127.0.0.1", "range": "21000-21001"})
     made = [
-        await host.engine.create(f"ws-{n}", spec(uid=f"uid-{n}", network=network, ports=(Port("http", 80, "TCP"),)), {}, allowed)
+        await host.engine.create(
+            f"ws-{n}", spec(uid=f"uid-{n}", network=network, ports=(Port("http", 80, "TCP"),)), {}, allowed
+        )
         for n in range(3)
     ]
     for container in made[:2]:
         await host.engine.start(container)
     shown = [(await host.engine.inspect(container)).ports for container in made[:2]]
-    assert [(p.container_port, p.protocol, p.host_ip) for ports in shown for p in ports] == [(80, "TCP", "127.0.0.1")] * 2
+    assert [(p.container_port, p.protocol, p.host_ip) for ports in shown for p in ports] == [
+        (80, "TCP", "127.0.0.1")
+    ] * 2
     assert {p.host_port for ports in shown for p in ports} == {21000, 21001}
     with pytest.raises(PortInUse):
         await host.engine.start(made[2])
@@ -357,19 +369,15 @@ async def test_published_port_is_of_the_policys_range_and_shown(host: Host) -> N
 
 
 async def test_networked_container_has_an_address(host: Host) -> None:
-    network = NetworkSpec(naming.network_name(CLUSTER, "team-a", "Namespace"), "team-a", "Namespace", "10.210.0.0/16", 24)
+    network = network_of("team-a", "Namespace")
     shown = await host.engine.inspect(await running(host, network=network))
     assert shown.ip_address.startswith("10.210.0.")
 
 
 async def test_network_is_made_once_and_found_again(host: Host) -> None:
-    def spec_of(namespace: str, mode: str) -> NetworkSpec:
-        name = naming.network_name(CLUSTER, namespace, mode)
-        return NetworkSpec(name, namespace, mode, "10.210.0.0/16", 24)
-
-    first = await host.engine.ensure_network(spec_of("team-a", "Isolated"))
-    assert await host.engine.ensure_network(spec_of("team-a", "Isolated")) == first
-    second = await host.engine.ensure_network(spec_of("team-a", "Namespace"))
+    first = await host.engine.ensure_network(network_of("team-a", "Isolated"))
+    assert await host.engine.ensure_network(network_of("team-a", "Isolated")) == first
+    second = await host.engine.ensure_network(network_of("team-a", "Namespace"))
     assert set(await host.engine.networks()) == {(first, "team-a", "Isolated"), (second, "team-a", "Namespace")}
     await host.engine.remove_network(first)
     await host.engine.remove_network(first)
@@ -377,13 +385,26 @@ async def test_network_is_made_once_and_found_again(host: Host) -> None:
 
 
 async def test_network_with_containers_is_not_removed(host: Host) -> None:
-    network = NetworkSpec(naming.network_name(CLUSTER, "team-a", "Isolated"), "team-a", "Isolated", "10.210.0.0/16", 24)
+    network = network_of("team-a", "Isolated")
     container = await running(host, network=network)
     made = await host.engine.ensure_network(network)
     with pytest.raises(EngineConflict):
         await host.engine.remove_network(made)
     await host.engine.remove(container, "uid-1")
     await host.engine.remove_network(made)
+
+
+async def test_container_whose_network_was_removed_can_only_be_removed(host: Host) -> None:
+    network = network_of("team-a", "Isolated")
+    container = await running(host, network=network)
+    await host.engine.signal(container, "SIGKILL")
+    await reaches(host, container, ContainerState.EXITED)
+    await host.engine.remove_network(await host.engine.ensure_network(network))
+    with pytest.raises(NetworkUnavailable):
+        await host.engine.start(container)
+    assert (await host.engine.inspect(container)).is_dead
+    await host.engine.remove(container, "uid-1")
+    await running(host, network=network)
 
 
 async def test_named_volume_outlives_its_container_until_removed(host: Host) -> None:
