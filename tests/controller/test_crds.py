@@ -1,40 +1,19 @@
 """The CRDs in a real API server say the same as `validate()` does offline, for each object and each change."""
 
-import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import yaml
 
 from controller.api import API_VERSION
 from controller.api.crd import KINDS
 from devcluster import ControlPlane
 from tests.conftest import Kubectl
+from tests.controller.apiserver import STRICT, Api, collection, create, created
 from tests.unit.api.cases import CASES, CHANGES
 from tests.unit.api.objects import FULL, Case, Change, docker_host, operation, workspace
-
-STRICT = {"fieldValidation": "Strict", "fieldManager": "tests"}
-
-
-class Api(requests.Session):
-    """The API server, as administrator; paths are relative to it."""
-
-    def __init__(self, kubeconfig: Path, directory: Path) -> None:
-        super().__init__()
-        self.trust_env = False  # REQUESTS_CA_BUNDLE would win over verify
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self.server: str = cluster["server"]
-        self.verify = _file(cluster, "certificate-authority", directory)
-        self.cert = (_file(user, "client-certificate", directory), _file(user, "client-key", directory))
-        self.headers["Content-Type"] = "application/json"
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]
-        return super().request(method, self.server + url, *args, **options)
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +23,9 @@ def api(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -
         yield session
 
 
-def _file(entry: dict[str, str], key: str, directory: Path) -> str:
-    if f"{key}-data" not in entry:
-        return entry[key]
-    (directory / key).write_bytes(base64.b64decode(entry[f"{key}-data"]))
-    return str(directory / key)
-
-
-def _collection(obj: dict[str, Any], namespace: str) -> str:
-    kind = next(kind for kind in KINDS if kind.model.__name__ == obj["kind"])
-    return f"/apis/{API_VERSION}/" + (f"namespaces/{namespace}/" if kind.namespaced else "") + kind.plural
-
-
-def _create(api: Api, obj: dict[str, Any], namespace: str, **params: str) -> requests.Response:
-    return api.post(_collection(obj, namespace), data=json.dumps(obj), params=STRICT | params)
-
-
-def _created(api: Api, obj: dict[str, Any], namespace: str, **params: str) -> dict[str, Any]:
-    response = _create(api, obj, namespace, **params)
-    assert response.status_code == 201, response.text
-    created: dict[str, Any] = response.json()
-    return created
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.words)
 def test_the_api_server_agrees_with_offline_validation(api: Api, case: Case) -> None:
-    response = _create(api, case.obj, "default", dryRun="All")
+    response = create(api, case.obj, "default", dryRun="All")
     if case.refused_at is None:
         assert response.status_code == 201, response.text
     else:
@@ -80,9 +36,9 @@ def test_the_api_server_agrees_with_offline_validation(api: Api, case: Case) -> 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.words)
 def test_the_api_server_agrees_on_what_is_immutable(api: Api, namespace: str, change: Change) -> None:
     name = f"{namespace}-change"
-    stored = _created(api, {**change.old, "metadata": {"name": name}}, namespace)
+    stored = created(api, {**change.old, "metadata": {"name": name}}, namespace)
     metadata = {"name": name, "resourceVersion": stored["metadata"]["resourceVersion"]}
-    url = f"{_collection(change.new, namespace)}/{name}"
+    url = f"{collection(change.new, namespace)}/{name}"
     response = api.put(url, data=json.dumps({**change.new, "metadata": metadata}), params=STRICT | {"dryRun": "All"})
     api.delete(url)
     assert response.status_code == (200 if change.refused_at is None else 422), response.text
@@ -92,8 +48,8 @@ def test_the_api_server_agrees_on_what_is_immutable(api: Api, namespace: str, ch
 @pytest.mark.parametrize("obj", [FULL, docker_host(), operation()], ids=lambda obj: obj["kind"])
 def test_a_new_object_has_a_status_that_is_not_current(api: Api, namespace: str, obj: dict[str, Any]) -> None:
     name = f"{namespace}-new"
-    _created(api, {**obj, "metadata": {"name": name}}, namespace)
-    url = f"{_collection(obj, namespace)}/{name}"
+    created(api, {**obj, "metadata": {"name": name}}, namespace)
+    url = f"{collection(obj, namespace)}/{name}"
     stored = api.get(url).json()
     api.delete(url)
     assert stored["status"]["observedGeneration"] == -1
@@ -102,12 +58,12 @@ def test_a_new_object_has_a_status_that_is_not_current(api: Api, namespace: str,
 
 def test_defaults_are_as_the_models_have_them(api: Api) -> None:
     for kind, obj in zip(KINDS, (workspace(), docker_host(), operation()), strict=True):
-        stored = _created(api, obj, "default", dryRun="All")
+        stored = created(api, obj, "default", dryRun="All")
         assert kind.model.model_validate(stored).spec == kind.model.model_validate(obj).spec  # type: ignore[attr-defined]
 
 
 def test_list_items_get_no_defaults_that_git_does_not_have(api: Api) -> None:
-    stored = _created(api, FULL, "default", dryRun="All")
+    stored = created(api, FULL, "default", dryRun="All")
     for field in ("env", "envFrom", "ports", "volumes", "imagePullSecrets"):
         assert stored["spec"][field] == FULL["spec"][field]
 
