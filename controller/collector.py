@@ -14,6 +14,7 @@ from typing import Any
 from controller import naming
 from controller.api import NetworkMode, Workspace
 from controller.errors import WorkspaceError
+from controller.health import Missed
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Gone, Kube
 from controller.namespaces import Namespaces
@@ -43,7 +44,9 @@ class Collector:
         self._networks_checked: dict[str, frozenset[tuple[str, str]]] = {}
         self._now = asyncio.Event()
         self.last_list: dict[str, float] = {}  # by kind, monotonic
-        self.stale_since: dict[str, float] = {}  # by kind: since when lists show what the watch didn't bring
+        self.missed = Missed()  # what lists show and the watch didn't bring
+        self.watched: Callable[[str], float] = lambda kind: float("-inf")  # when the watch last brought anything
+        self.on_synced: Callable[[], None] = lambda: None  # told once, when everything was listed for the first time
 
     def soon(self) -> None:
         """Has the next round begin now."""
@@ -64,8 +67,11 @@ class Collector:
 
     async def round(self) -> None:
         """One look at everything. Raises ApiUnavailable; then nothing was collected."""
+        first = not all(store.synced for store in self._stores)
         for store in self._stores:
             await self._compare(store)
+        if first:
+            self.on_synced()
         await self._namespaces.refresh()
         if not self._may_act():
             return
@@ -81,11 +87,9 @@ class Collector:
         versions = await self._kube.list_versions(store.kind)
         stale = store.compare(versions, known_before)
         self.last_list[store.kind] = self._clock()
-        if not stale:
-            self.stale_since.pop(store.kind, None)
-            return
-        self.stale_since.setdefault(store.kind, self._clock())
-        await self._fetch(store, stale)
+        if stale:
+            self.missed.newer_in_list(store.kind, self._clock(), self.watched(store.kind))
+            await self._fetch(store, stale)
 
     async def _fetch(self, store: Store[Any], stale: list[Key]) -> None:
         if len(stale) > FETCH_AT_ONCE:

@@ -16,26 +16,28 @@ from controller.engine.ssh import SshAccess
 from controller.errors import ConfigurationError, HostUnreachable
 from controller.hosts import Connect
 from controller.kube import ApiUnavailable, Data, Kube
+from controller.metrics import DockerCalls, Metrics
 
 TLS_KEYS = ("ca.crt", "tls.crt", "tls.key")
 SSH_KEYS = ("ssh-privatekey", "known_hosts")
 LEAST_OPERATIONS = 4  # at once, where the DockerHost is silent and the engine's CPUs are few
 
 
-def connector(cluster: str, kube: Kube, namespace: str) -> Connect:
+def connector(cluster: str, kube: Kube, namespace: str, metrics: Metrics) -> Connect:
     """What connects to DockerHosts. Secrets are read at each connect, so a rotated one is picked up by the next."""
 
     async def connect(host: DockerHost) -> Engine:
         spec = host.spec
+        observer = metrics.calls_of(host.metadata.name)
         operations = spec.max_concurrent_operations or max(LEAST_OPERATIONS, 2 * (os.cpu_count() or 1))
         if spec.tls_secret_ref is not None:
             data = await _secret(kube, namespace, spec.tls_secret_ref.name, TLS_KEYS)
-            return await asyncio.to_thread(_with_tls, cluster, spec.endpoint, data, operations)
+            return await asyncio.to_thread(_with_tls, cluster, spec.endpoint, data, operations, observer)
         if spec.ssh_secret_ref is not None:
             data = await _secret(kube, namespace, spec.ssh_secret_ref.name, SSH_KEYS)
             access = SshAccess(data.values[SSH_KEYS[0]], data.values[SSH_KEYS[1]])
-            return DockerdEngine(cluster, spec.endpoint, ssh=access, max_operations=operations)
-        return DockerdEngine(cluster, spec.endpoint, max_operations=operations)
+            return DockerdEngine(cluster, spec.endpoint, ssh=access, max_operations=operations, observer=observer)
+        return DockerdEngine(cluster, spec.endpoint, max_operations=operations, observer=observer)
 
     return connect
 
@@ -54,13 +56,13 @@ async def _secret(kube: Kube, namespace: str, name: str, keys: tuple[str, ...]) 
     return data
 
 
-def _with_tls(cluster: str, endpoint: str, data: Data, operations: int) -> Engine:
+def _with_tls(cluster: str, endpoint: str, data: Data, operations: int, observer: DockerCalls) -> Engine:
     """The SDK reads certificates from files; they live as long as the engine, where only we can read them."""
     folder = tempfile.TemporaryDirectory(prefix="workspace-controller-tls-")
     paths = [Path(folder.name) / key for key in TLS_KEYS]
     for path in paths:
         path.touch(mode=0o600)
         path.write_text(data.values[path.name])
-    engine = DockerdEngine(cluster, endpoint, tls=TlsFiles(*paths), max_operations=operations)
+    engine = DockerdEngine(cluster, endpoint, tls=TlsFiles(*paths), max_operations=operations, observer=observer)
     weakref.finalize(engine, folder.cleanup)
     return engine

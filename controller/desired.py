@@ -139,7 +139,7 @@ def container_spec(workspace: Workspace, host_policy: HostPolicy, cluster: str, 
         args=tuple(spec.args),
         working_dir=spec.working_dir or spec.project_mount_path,  # never the image's own, which nobody has checked
         tty=spec.tty,
-        env=_environment(spec),
+        env=environment(spec),
         user=_user(security.run_as_user, security.run_as_group),
         read_only_root=security.read_only_root_filesystem,
         no_new_privileges=not security.allow_privilege_escalation,
@@ -161,8 +161,8 @@ _HASHED_ATTRIBUTES = {
 }
 
 
-def _environment(spec: WorkspaceSpec) -> tuple[EnvVar, ...]:
-    """envFrom first: an entry of `env` wins over it, as in a Pod."""
+def environment(spec: WorkspaceSpec) -> tuple[EnvVar, ...]:
+    """The environment, by reference. envFrom first: an entry of `env` wins over it, as in a Pod."""
     variables = [
         EnvVar(name=e.prefix or "", source=KeyRef("ConfigMap", e.config_map_ref.name, None, e.config_map_ref.optional))
         for e in spec.env_from

@@ -34,6 +34,8 @@ class Outcome:
 class Surroundings(Protocol):
     """What actions need beside the host: the Workspace's own object, and its Secrets. Implemented by reconcile."""
 
+    def may_act(self) -> bool: ...
+
     async def add_finalizer(self) -> None: ...
 
     async def remove_finalizer(self) -> None: ...
@@ -58,6 +60,8 @@ class Execution:
         """Carries out `actions`. Errors of the engine are part of the outcome; those of the API server are raised."""
         done: list[act.Action] = []
         for action in actions:
+            if not self._around.may_act():
+                return Outcome(tuple(done), waiting="for leadership")
             try:
                 waiting = await self._one(action)
             except WorkspaceError as error:

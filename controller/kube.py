@@ -7,6 +7,7 @@ instead of overwriting what somebody else wrote, and one of a former leader can'
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ KINDS: dict[str, Any] = {
     "DockerHost": create_global_resource(GROUP, VERSION, "DockerHost", "dockerhosts"),
     "Namespace": Namespace,
 }
+NAMESPACED = ("Workspace", "WorkspaceOperation")
 
 
 class Conflict(Exception):
@@ -72,11 +74,13 @@ class Kube:
     def __init__(self, config: KubeConfig | None = None) -> None:
         single = config.get() if config else None
         self._client = AsyncClient(config=single, timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
+        self.last_answer = float("-inf")  # monotonic seconds; any answer counts, a refusal too
         self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client._client.close()
+        client: Any = self._client
+        await client._client.close()
 
     async def cluster_id(self) -> str:
         """The uid of the kube-system namespace: what tells this cluster from every other one."""
@@ -103,10 +107,18 @@ class Kube:
             return
         self.on_write(ref.kind, "delete")
 
-    async def list_metadata(self, kind: str, namespace: str) -> list[dict[str, Any]]:
-        """metadata of all objects of a kind in a namespace: complete, or an error."""
-        items = await self._list(kind, {"Accept": METADATA_ONLY}, namespace)
-        return [dict(item["metadata"]) for item in items]
+    async def list_metadata(self, kind: str, namespace: str = "*") -> list[dict[str, Any]]:
+        """metadata of all objects of a kind in a namespace, or in all: complete, or an error."""
+        client: Any = self._client._client
+        scope = {"namespace": namespace} if kind in NAMESPACED else {}
+        request = client.prepare_request("list", KINDS[kind], headers={"Accept": METADATA_ONLY}, **scope)
+
+        async def ask() -> Any:
+            answer = await client.send(client.build_adapter_request(request))
+            client.raise_for_status(answer)
+            return answer.json()["items"] or []  # null where there are none, which lightkube's list refuses
+
+        return [item["metadata"] for item in await self._call(ask())]
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object as it is now. Raises Gone."""
@@ -115,12 +127,11 @@ class Kube:
 
     async def list_objects(self, kind: str) -> list[dict[str, Any]]:
         """All objects of a kind, in all namespaces: complete, or an error."""
-        return [dict(item) for item in await self._list(kind, {})]
+        return [dict(item) for item in await self._list(kind)]
 
     async def list_versions(self, kind: str) -> dict[tuple[str, str], tuple[str, str]]:
         """(namespace, name) -> (uid, resourceVersion) of all objects of a kind: complete, or an error."""
-        items = await self._list(kind, {"Accept": METADATA_ONLY})
-        metas = [item["metadata"] for item in items]
+        metas = await self.list_metadata(kind)
         return {(m.get("namespace", ""), m["name"]): (m["uid"], m["resourceVersion"]) for m in metas}
 
     async def namespace_labels(self, name: str) -> dict[str, str]:
@@ -133,7 +144,7 @@ class Kube:
 
     async def labels_of_namespaces(self) -> dict[str, dict[str, str]]:
         """The labels of all namespaces by name."""
-        return {item.metadata.name: dict(item.metadata.labels or {}) for item in await self._list("Namespace", {})}
+        return {item.metadata.name: dict(item.metadata.labels or {}) for item in await self._list("Namespace")}
 
     async def data(self, kind: str, namespace: str, name: str) -> Data | None:
         """A Secret's or ConfigMap's values as text; None where it doesn't exist (or we may not read it)."""
@@ -189,16 +200,20 @@ class Kube:
         answer = await client.send(client.build_adapter_request(request))
         client.handle_response("delete", answer, request)
 
-    async def _list(self, kind: str, headers: dict[str, str], namespace: str = "*") -> list[Any]:
+    async def _list(self, kind: str) -> list[Any]:
         resource: Any = KINDS[kind]
-        scope: dict[str, Any] = {"namespace": namespace} if kind in ("Workspace", "WorkspaceOperation") else {}
-        _, _, items = await self._call(self._client._client.request("list", resource, headers=headers, **scope))
+        scope: dict[str, Any] = {"namespace": "*"} if kind in NAMESPACED else {}
+        _, _, items = await self._call(self._client._client.request("list", resource, **scope))
         return list(items)
 
     async def _call(self, call: Any) -> Any:
         try:
-            return await call
+            answer = await call
+            self.last_answer = time.monotonic()
+            return answer
         except ApiError as error:
+            if error.status.code is not None and error.status.code < 500:
+                self.last_answer = time.monotonic()
             raise _translated(error) from error
         except httpx2.HTTPError as error:
             raise ApiUnavailable(f"the API server can't be reached: {error!r}") from error
@@ -206,6 +221,10 @@ class Kube:
 
 def _namespace(namespace: str) -> dict[str, str]:
     return {"namespace": namespace} if namespace else {}
+
+
+def _everywhere(kind: str) -> dict[str, str]:
+    return {"namespace": "*"} if kind in ("Workspace", "WorkspaceOperation") else {}
 
 
 def _translated(error: ApiError) -> Exception:

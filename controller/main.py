@@ -6,11 +6,16 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
+
+from lightkube import AsyncClient
 
 from controller import __version__, logs
 from controller.app import App
 from controller.connect import connector
+from controller.filelock import FileLock, lock_path
 from controller.kube import Kube
+from controller.lease import Leadership, Lease
 from controller.settings import Settings, parse
 
 logger = logging.getLogger(__name__)
@@ -22,14 +27,25 @@ def main() -> None:
     logs.configure(settings.log_format, settings.log_level)
     try:
         asyncio.run(_run(settings))
-    except Exception:
-        logger.exception("the controller ends; its supervisor should start it again")
+    except Exception as error:
+        logger.error("the controller can't go on; its supervisor should start it again", exc_info=error)
         sys.exit(1)
 
 
 async def _run(settings: Settings) -> None:
     logger.info("starting", extra={"version": __version__})
-    app = App(settings, Kube(), lambda cluster, kube: connector(cluster, kube, settings.namespace))
+
+    def leadership(cluster: str, on_change: Callable[[bool], None]) -> Leadership:
+        if settings.leader_elect:
+            return Lease(AsyncClient(), settings.namespace, on_change)
+        return FileLock(lock_path(cluster), on_change)
+
+    app = App(
+        settings,
+        Kube(),
+        lambda cluster, kube, metrics: connector(cluster, kube, settings.namespace, metrics),
+        leadership,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)

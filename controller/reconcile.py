@@ -27,6 +27,7 @@ from controller.execute import Execution, Outcome
 from controller.history import Failure, Memory, Now, Sent, from_status
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
+from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.observed import Observed
 from controller.plan import Plan, choose, plan
@@ -36,6 +37,7 @@ from controller.store import Entry, Key, Store
 
 logger = logging.getLogger(__name__)
 MAX_PASSES = 12  # a replacement takes 5; more means that something undoes what we do
+CONFLICT_RETRY = 0.05  # seconds; the newer object is on its way to us
 API_RETRY = 2.0  # seconds until an unanswered request to the API server is tried again
 LOOK_SOON = 1.0  # seconds; the host didn't answer, or what we acted on was gone
 
@@ -52,7 +54,9 @@ class World:
     namespaces: Namespaces
     hold_host: Callable[[str], Awaitable[None]]  # has the DockerHost keep its finalizer
     recorder: Recorder
-    may_act: Callable[[], bool]  # whether we lead
+    metrics: Metrics
+    may_act: Callable[[], bool]  # whether we lead and know enough
+    dry_run: bool  # only say what would be done
 
 
 class Reconciler:
@@ -67,15 +71,21 @@ class Reconciler:
         entry = self._world.workspaces.get(key)
         if entry is None or not self._world.may_act():
             return None
+        began, result = _mono(), "done"
         try:
             return await _Run(self._world, entry, self._memory(entry)).run(self._keep)
         except Conflict:
-            return _mono() + 0.05  # the newer object is on its way to us
+            result = "conflict"
+            return _mono() + CONFLICT_RETRY
         except Gone:
+            result = "gone"
             return None
         except ApiUnavailable as error:
+            result = "unavailable"
             logger.warning("the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
             return _mono() + API_RETRY
+        finally:
+            self._world.metrics.reconciled(result, _mono() - began)
 
     def forget(self, uid: str) -> None:
         """The Workspace is gone."""
@@ -120,6 +130,9 @@ class _Run:
             if not observed.known and not observed.settled:
                 return Plan(wake_at=self._world.hosts.settles_at(desired.host)), outcome
             decided = self._plan(desired, observed)
+            if self._world.dry_run:
+                self._say(desired, decided)
+                return decided, outcome
             if not decided.actions:
                 await self._write_status(desired, observed, decided)
                 return decided, outcome
@@ -177,6 +190,10 @@ class _Run:
             self._memory = replace(self._memory, exit_seen=decided.accounting.exit_seen)
         return decided
 
+    def _say(self, desired: Desired, decided: Plan) -> None:
+        if decided.actions:
+            logger.info("dry run", extra={"workspace": self._name(), "plan": str(decided)})
+
     # execute: what is remembered of it
 
     def _remember(self, decided: Plan, desired: Desired, observed: Observed, outcome: Outcome) -> None:
@@ -209,11 +226,13 @@ class _Run:
             "a step failed",
             extra={"workspace": self._name(), "action": str(action), "reason": error.reason, "error": str(error)},
         )
+        self._world.metrics.acted(action.kind, "failed")
         if isinstance(error, (HostUnreachable, ContainerGone)):
             return
         before = failures.get(action.kind)
         count = before.count + 1 if before is not None else 1
         failures[action.kind] = Failure(error, count, _mono() + failure_delay(error, count))
+        self._world.metrics.failed(str(error.error_class))
         self._world.recorder.failed(self._workspace, error)
 
     def _signalled(self, outcome: Outcome, observed: Observed) -> dict[str, Sent]:
@@ -255,6 +274,10 @@ class _Run:
         self._entry, self._workspace = entry, entry.object
 
     # Surroundings
+
+    def may_act(self) -> bool:
+        """Asked before every action: a former leader stops in the middle of a plan."""
+        return self._world.may_act()
 
     async def add_finalizer(self) -> None:
         """Before the first change of Docker; the host keeps a finalizer too while it is used."""
@@ -304,6 +327,7 @@ class _Run:
                 "seconds": round(seconds, 3),
             },
         )
+        self._world.metrics.acted(action.kind, "done")
         self._world.recorder.acted(self._workspace, action)
 
     def _name(self) -> str:

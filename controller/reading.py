@@ -1,0 +1,39 @@
+"""Reads Workspaces as the API server has them, and what they refer to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from controller.api import ObjectMeta, Workspace, WorkspaceSpec, WorkspaceStatus
+from controller.desired import UnreadableWorkspace, environment
+from controller.references import Source
+
+logger = logging.getLogger(__name__)
+
+
+def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
+    """A Workspace as the API server has it. One that an older or newer CRD let in and that we can't read is kept with
+    its problem, so that it is shown as refused instead of being forgotten (and its container taken for an orphan)."""
+    try:
+        return Workspace.model_validate(raw)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        logger.warning("a Workspace can't be read", extra={"workspace": raw["metadata"]["name"], "error": wrong})
+        meta = ObjectMeta.model_validate(raw["metadata"])
+        status = WorkspaceStatus.model_validate(raw.get("status") or {})
+        spec = WorkspaceSpec.model_construct(host=str(raw.get("spec", {}).get("host", "default")))
+        return UnreadableWorkspace(metadata=meta, spec=spec, status=status, problem=wrong)
+
+
+def sources_of(workspaces: Iterable[Workspace]) -> set[Source]:
+    """The distinct Secrets and ConfigMaps that environments are read from."""
+    return {
+        (workspace.metadata.namespace, variable.source.kind, variable.source.name)
+        for workspace in workspaces
+        for variable in environment(workspace.spec)
+        if variable.source is not None
+    }
