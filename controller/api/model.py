@@ -27,7 +27,10 @@ ABANDON = f"{GROUP}/abandon"
 
 
 class ApiModel(BaseModel):
-    """Part of a spec. Errors never show the input, which may be a secret."""
+    """Part of a spec. Errors never show the input, which may be a secret.
+
+    The docstring below a field becomes its description in the CRD.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -35,7 +38,6 @@ class ApiModel(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
     def by_alias(self, alias: str) -> Any:

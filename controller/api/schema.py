@@ -4,10 +4,17 @@
 `editor_schema` is JSON Schema draft 7 for kubeconform and editors, which refuses unknown fields itself.
 """
 
-from collections.abc import Mapping
+import ast
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
+
+from controller.api.model import ApiModel
 
 Schema = dict[str, Any]
 
@@ -20,7 +27,10 @@ _KIND = "Kind of this object, in CamelCase. More: https://git.k8s.io/community/c
 def structural_schema(model: type[BaseModel]) -> Schema:
     """The `openAPIV3Schema` of a kind."""
     raw = model.model_json_schema(by_alias=True)
-    schema = _structural(raw, raw.get("$defs", {}), in_list=False)
+    definitions: dict[str, Schema] = raw.get("$defs", {})
+    for name, definition in [*definitions.items(), (model.__name__, raw)]:
+        _describe(definition, _descriptions().get(name, {}))
+    schema = _structural(raw, definitions, in_list=False)
     properties = schema["properties"]
     properties["apiVersion"] = {"description": _API_VERSION, "type": "string"}
     properties["kind"] = {"description": _KIND, "type": "string"}
@@ -38,6 +48,48 @@ def editor_schema(model: type[BaseModel]) -> Schema:
     properties["metadata"] = {"type": "object"}
     schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
+
+
+def _describe(definition: Schema, descriptions: Mapping[str, str]) -> None:
+    for field, text in descriptions.items():
+        definition["properties"][field]["description"] = text
+
+
+@cache
+def _descriptions() -> dict[str, dict[str, str]]:
+    """The docstrings below the fields, by class and by name in YAML.
+
+    Pydantic can read them too, but does so at each import: a quarter of the start of every command.
+    """
+    docstrings = dict(_docstrings())
+    return {
+        model.__name__: {
+            str(field.alias): docstrings[model.__name__, name]
+            for name, field in model.model_fields.items()
+            if (model.__name__, name) in docstrings
+        }
+        for model in _models(ApiModel)
+    }
+
+
+def _docstrings() -> Iterator[tuple[tuple[str, str], str]]:
+    for module in {model.__module__ for model in _models(ApiModel)}:
+        for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+            if isinstance(node, ast.ClassDef):
+                yield from (((node.name, name), text) for name, text in _documented_fields(node))
+
+
+def _documented_fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for statement, below in pairwise(node.body):
+        match statement, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, text
+
+
+def _models(base: type[ApiModel]) -> Iterator[type[ApiModel]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _models(model)
 
 
 def _structural(node: Schema, definitions: Mapping[str, Schema], in_list: bool) -> Schema:

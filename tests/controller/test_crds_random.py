@@ -67,10 +67,8 @@ def _by_pattern(schema: dict[str, Any]) -> st.SearchStrategy[str]:
 
 def _specs(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
     """A good spec in which up to three fields are replaced."""
-    good = {Workspace: workspace, DockerHost: docker_host, WorkspaceOperation: operation}[kind.model]()["spec"]
-    fields = {
-        name: values(field) for name, field in structural_schema(kind.model)["properties"]["spec"]["properties"].items()
-    }
+    schema = structural_schema(kind.model)["properties"]["spec"]
+    fields = {name: values(field) for name, field in schema["properties"].items()}
     names = st.lists(st.sampled_from(sorted(fields)), max_size=3, unique=True)
     return names.flatmap(lambda names: st.fixed_dictionaries({name: fields[name] for name in names})).map(
         lambda replaced: GOOD[kind.model.__name__]["spec"] | replaced
