@@ -219,7 +219,6 @@ class Lease:
             self.leading.set()
         else:
             self.leading.clear()
-        logger.info("this controller leads" if leads else "this controller does not lead any more")
         self._on_change(leads)
 
     def _report(self, problem: str) -> None:
