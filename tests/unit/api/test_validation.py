@@ -1,8 +1,13 @@
 """`validate()` gives the verdict of the API server; tests/controller/test_crds.py asks that server the same."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from controller.api import Problem, validate
+from controller.api.crd import KINDS
+from controller.api.schema import structural_schema
 from tests.unit.api.cases import CASES, CHANGES
 from tests.unit.api.objects import Case, Change, workspace
 
@@ -53,3 +58,18 @@ def test_no_message_shows_a_value() -> None:
         workspace(args=secret),
     ):
         assert secret not in "\n".join(map(str, validate(case)))
+
+
+def _rules(schema: dict[str, Any]) -> Iterator[str]:
+    yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
+    children = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    for child in children:
+        if isinstance(child, dict):
+            yield from _rules(child)
+
+
+def test_every_cel_rule_is_broken_by_some_case() -> None:
+    broken = {problem.message for case in CASES for problem in validate(case.obj)}
+    broken |= {problem.message for change in CHANGES for problem in validate(change.new, change.old)}
+    rules = {message for kind in KINDS for message in _rules(structural_schema(kind.model))}
+    assert rules - broken == set()
