@@ -43,6 +43,14 @@ class Registry:
         """Stops it."""
         self._process.stop()
 
+    def pause(self) -> None:
+        """Freezes it: connections are accepted and nothing answers."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._process.resume()
+
     def push(self, image: str, name: str) -> str:
         """Pushes an image of the engine under a name here, forgets it on the engine, and gives its reference."""
         reference = f"{self.address}/{name}"
