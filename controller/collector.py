@@ -23,6 +23,7 @@ from controller.store import Key, Store
 
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
+RETRY_SECONDS = 2.0  # after a round that failed: until the first one nothing is done at all
 FETCH_AT_ONCE = 20  # objects; where more are out of date, one list is cheaper than many reads
 
 
@@ -56,12 +57,14 @@ class Collector:
         """Rounds until cancelled."""
         while True:
             self._now.clear()
+            wait = ROUND_SECONDS
             try:
                 await self.round()
             except ApiUnavailable as error:
                 logger.warning("the API server can't be listed", extra={"error": str(error)})
+                wait = RETRY_SECONDS
             try:
-                await asyncio.wait_for(self._now.wait(), ROUND_SECONDS)
+                await asyncio.wait_for(self._now.wait(), wait)
             except TimeoutError:
                 continue
 
