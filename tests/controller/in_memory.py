@@ -1,0 +1,87 @@
+"""The whole controller in this process, on a real API server, with a Docker host in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from controller.api import DockerHost
+from controller.app import App
+from controller.engine.memory import MemoryEngine
+from controller.engine.memory_host import MemoryHost
+from controller.engine.protocol import Engine
+from controller.hosts import Connect
+from controller.kube import Kube
+from controller.lease import Leadership
+from controller.metrics import Metrics
+from controller.settings import Settings
+from tests.waiting import eventually_async
+
+
+class Alone:
+    """The leadership of the only controller."""
+
+    def __init__(self, on_change: Callable[[bool], None]) -> None:
+        self.leading = asyncio.Event()
+        self._on_change = on_change
+
+    def may_act(self) -> bool:
+        return self.leading.is_set()
+
+    async def run(self) -> None:
+        self.leading.set()
+        self._on_change(True)
+
+    async def release(self) -> None:
+        self.leading.clear()
+
+
+def _connect_to(host: MemoryHost) -> Callable[[str, Kube, Metrics], Connect]:
+    def make(cluster: str, kube: Kube, metrics: Metrics) -> Connect:
+        async def connect(wanted: DockerHost) -> Engine:
+            return MemoryEngine(cluster, host)
+
+        return connect
+
+    return make
+
+
+def _alone(cluster: str, on_change: Callable[[bool], None]) -> Leadership:
+    return Alone(on_change)
+
+
+@asynccontextmanager
+async def running(host: MemoryHost, writes: list[tuple[str, str, float]] | None = None) -> AsyncIterator[App]:
+    """A controller that acts, until the end; KUBECONFIG must name the API server.
+
+    `writes` gets the kind, the verb and the loop's time of each write to the API server.
+    """
+    kube = Kube()
+    app = App(Settings(listen="127.0.0.1:0"), kube, _connect_to(host), _alone)
+    task = asyncio.create_task(app.run())
+    try:
+        await eventually_async(lambda: _may_act(app, task))
+        if writes is not None:
+            _record(kube, writes)
+        yield app
+    finally:
+        app.stop()
+        await task
+
+
+def _may_act(app: App, task: asyncio.Task[None]) -> bool:
+    if task.done():
+        task.result()
+    return hasattr(app, "leadership") and app.may_act()
+
+
+def _record(kube: Kube, writes: list[tuple[str, str, float]]) -> None:
+    inner: Any = kube.on_write
+
+    def note(kind: str, verb: str) -> None:
+        writes.append((kind, verb, asyncio.get_running_loop().time()))
+        inner(kind, verb)
+
+    kube.on_write = note

@@ -1,0 +1,227 @@
+"""WorkspaceOperations on a real API server, with a Docker host in memory."""
+
+import asyncio
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from controller.engine.memory_host import MemoryHost
+from controller.operations.reconciler import WRITE_INTERVAL
+from devcluster import ControlPlane
+from tests.conftest import Kubectl
+from tests.controller.in_memory import running
+from tests.waiting import eventually_async
+
+HOST = {
+    "apiVersion": "aicli.dev/v1alpha1",
+    "kind": "DockerHost",
+    "metadata": {"name": "memory"},
+    "spec": {
+        "endpoint": "unix:///run/memory.sock",
+        "policy": {"namespaces": {"matchNames": ["*"]}, "images": ["*"]},
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def kubeconfig(control_plane: ControlPlane, kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    kubectl("apply", "-f", "-", stdin=json.dumps(HOST))
+
+
+class Cluster:
+    """kubectl, not holding up the controller that runs in this process."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str) -> None:
+        self._kubectl, self.namespace = kubectl, namespace
+
+    async def run(self, *args: str, stdin: str | None = None) -> str:
+        return await asyncio.to_thread(self._kubectl, "-n", self.namespace, *args, stdin=stdin)
+
+    async def get(self, *args: str) -> Any:
+        return json.loads(await self.run("get", *args, "-o", "json"))
+
+    async def apply(self, *objects: dict[str, Any]) -> None:
+        items = [{"apiVersion": "aicli.dev/v1alpha1", **item} for item in objects]
+        await self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+    async def workspaces(self, count: int, **spec: Any) -> None:
+        await self.apply(*(workspace(f"w{number:03}", **spec) for number in range(count)))
+        await self.run("wait", "workspaces", "--all", "--for=condition=Ready", "--timeout=60s")
+
+    async def operate(self, kind: str, name: str = "", **spec: Any) -> dict[str, Any]:
+        """Makes an operation and waits for its end; gives its status."""
+        name = name or kind.lower()
+        spec = spec or {"selector": {}}
+        await self.apply(
+            {"kind": "WorkspaceOperation", "metadata": {"name": name}, "spec": {"operation": kind, **spec}}
+        )
+        return await self.end_of(name)
+
+    async def end_of(self, name: str) -> dict[str, Any]:
+        async def ended() -> dict[str, Any]:
+            status: dict[str, Any] = (await self.get("wsop", name)).get("status", {})
+            assert "completionTime" in status, status.get("progress")
+            return status
+
+        return await eventually_async(ended, timeout=90, interval=0.3)
+
+    async def column(self, path: str) -> set[str]:
+        out = await self.run("get", "workspaces", "-o", f'jsonpath={{range .items[*]}}{{{path}}}{{"\\n"}}{{end}}')
+        return set(out.split("\n")) - {""}
+
+
+@pytest.fixture
+def cluster(kubectl: Kubectl, namespace: str) -> Cluster:
+    return Cluster(kubectl, namespace)
+
+
+def workspace(name: str, **spec: Any) -> dict[str, Any]:
+    labels = spec.pop("labels", {})
+    spec = {"host": "memory", "terminationGracePeriodSeconds": 0, **spec}
+    return {"kind": "Workspace", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def results(status: dict[str, Any]) -> dict[str, str]:
+    return {result["name"]: result["reason"] for result in status["results"]}
+
+
+def starts(host: MemoryHost) -> set[Any]:
+    return {container.shown.started_at for container in host.containers.values()}
+
+
+async def test_stop_start_restart_and_delete_of_many(cluster: Cluster) -> None:
+    host = MemoryHost()
+    async with running(host):
+        await cluster.workspaces(40)
+        stopped = await cluster.operate("Stop")
+        assert set(results(stopped).values()) == {"Stopped"}
+        assert await cluster.column(".status.phase") == {"Stopped"}
+
+        started = await cluster.operate("Start", parallelism=100, selector={})
+        assert (started["progress"], started["phase"]) == ("40/40", "Complete")
+        assert await cluster.column(".status.phase") == {"Running"}
+
+        before, ids = starts(host), set(host.containers)
+        restarted = await cluster.operate("Restart")
+        assert set(results(restarted).values()) == {"Restarted"}
+        assert not before & starts(host)
+        assert ids == set(host.containers)
+        assert await cluster.column(".status.restartCount") == {"0"}
+
+        deleted = await cluster.operate("Delete")
+        assert set(results(deleted).values()) == {"Deleted"}
+        assert (await cluster.get("workspaces"))["items"] == []
+        assert host.containers == {}
+
+
+async def test_one_status_is_written_at_most_once_a_second(cluster: Cluster) -> None:
+    writes: list[tuple[str, str, float]] = []
+    async with running(MemoryHost(), writes):
+        await cluster.workspaces(30)
+        status = await cluster.operate("Restart", parallelism=2, selector={})
+    assert status["succeeded"] == 30
+    times = [time for kind, _, time in writes if kind == "WorkspaceOperation"]
+    assert len(times) >= 3
+    assert all(later - earlier >= WRITE_INTERVAL - 0.1 for earlier, later in itertools.pairwise(times))
+
+
+async def test_partial_failures_are_told_for_each(cluster: Cluster) -> None:
+    host = MemoryHost()
+    async with running(host):
+        await cluster.apply(
+            workspace("good", desiredState="Stopped"),
+            workspace("imageless", desiredState="Stopped", image="nowhere/nothing:1"),
+            workspace("hostless", desiredState="Stopped", host="nowhere"),
+        )
+        status = await cluster.operate("Start", names=["good", "imageless", "hostless", "nobody"], timeoutSeconds=20)
+        assert results(status) == {
+            "good": "Started",
+            "imageless": "ImageNotFound",
+            "hostless": "HostNotFound",
+            "nobody": "NotFound",
+        }
+        assert (status["succeeded"], status["failed"], status["phase"]) == (1, 3, "Failed")
+        row = (await cluster.run("get", "wsop", "--no-headers")).split()
+        assert row[:5] == ["start", "Start", "4/4", "3", "Failed"]
+
+
+async def test_an_empty_selection_is_complete(cluster: Cluster) -> None:
+    async with running(MemoryHost()):
+        status = await cluster.operate("Stop", selector={"matchLabels": {"team": "nobody"}})
+        assert (status["phase"], status["total"], status["progress"]) == ("Complete", 0, "0/0")
+        await cluster.run("wait", "wsop/stop", "--for=condition=Complete", "--timeout=5s")
+
+
+async def test_a_suspended_operation_waits_and_goes_on(cluster: Cluster) -> None:
+    async with running(MemoryHost()):
+        await cluster.workspaces(2)
+        suspended = {"operation": "Stop", "selector": {}, "suspend": True}
+        await cluster.apply({"kind": "WorkspaceOperation", "metadata": {"name": "later"}, "spec": suspended})
+
+        async def is_suspended() -> None:
+            assert (await cluster.get("wsop", "later"))["status"]["phase"] == "Suspended"
+
+        await eventually_async(is_suspended)
+        assert await cluster.column(".spec.desiredState") == {"Running"}
+        await cluster.run("patch", "wsop", "later", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+        assert (await cluster.end_of("later"))["succeeded"] == 2
+
+
+async def test_a_finished_operation_is_deleted_after_its_time(cluster: Cluster) -> None:
+    async with running(MemoryHost()):
+        spec = {"operation": "Stop", "selector": {}, "ttlSecondsAfterFinished": 1}
+        await cluster.apply({"kind": "WorkspaceOperation", "metadata": {"name": "brief"}, "spec": spec})
+
+        async def is_gone() -> None:
+            assert (await cluster.get("wsop"))["items"] == []
+
+        await eventually_async(is_gone)
+
+
+async def test_the_changed_field_belongs_to_the_operation(cluster: Cluster) -> None:
+    async with running(MemoryHost()):
+        await cluster.workspaces(1)
+        await cluster.operate("Stop")
+        managers = json.loads(await cluster.run("get", "ws", "w000", "-o", "json", "--show-managed-fields"))
+        owned = [m for m in managers["metadata"]["managedFields"] if m["manager"] == "workspace-operation"]
+        assert [m["fieldsV1"]["f:spec"] for m in owned] == [{"f:desiredState": {}}]
+
+
+async def test_a_new_controller_goes_on_where_the_old_one_ended(cluster: Cluster) -> None:
+    host = MemoryHost()
+    async with running(host):
+        await cluster.workspaces(30)
+        before = starts(host)
+        spec = {"operation": "Restart", "selector": {}, "parallelism": 3}
+        await cluster.apply({"kind": "WorkspaceOperation", "metadata": {"name": "all"}, "spec": spec})
+
+        async def is_under_way() -> None:
+            assert (await cluster.get("wsop", "all"))["status"]["succeeded"] > 0
+
+        await eventually_async(is_under_way)
+    half = starts(host)
+    async with running(host):
+        status = await cluster.end_of("all")
+    assert status["succeeded"] == 30
+    assert not before & starts(host)
+    assert (half - before) <= starts(host), "what was restarted already is left alone"
+
+
+async def test_events_tell_what_happened_to_a_workspace(cluster: Cluster) -> None:
+    host = MemoryHost()
+    async with running(host):
+        await cluster.workspaces(1)
+        await cluster.operate("Stop")
+
+        async def told() -> None:
+            events = (await cluster.get("events"))["items"]
+            uid = (await cluster.get("ws", "w000"))["metadata"]["uid"]
+            assert {"Created", "Started", "Stopped"} <= {event["reason"] for event in events}
+            assert {event["involvedObject"]["uid"] for event in events} == {uid}
+            assert len(events) <= 5
+
+        await eventually_async(told)
+        assert "Started" in await cluster.run("describe", "ws", "w000")
