@@ -9,6 +9,10 @@ import typer
 from controller import __version__
 from controller.cli.failure import VerbGroup
 from controller.cli.list import list_workspaces
+from controller.cli.pause import pause
+from controller.cli.restart import restart
+from controller.cli.start import start
+from controller.cli.stop import stop
 from controller.cli.validate import validate
 
 app = typer.Typer(
@@ -19,6 +23,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.command("list")(list_workspaces)
+app.command("start")(start)
+app.command("stop")(stop)
+app.command("pause")(pause)
+app.command("restart")(restart)
 app.command("validate")(validate)
 
 

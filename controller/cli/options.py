@@ -97,7 +97,13 @@ PlainOutput = Annotated[Plain, typer.Option("--output", "-o", help="How to print
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done, with a progress bar.")]
 Timeout = Annotated[
     float,
-    typer.Option("--timeout", parser=seconds, metavar="DURATION", help="With --wait: how long, such as 90s, 5m or 1h."),
+    typer.Option(
+        "--timeout",
+        parser=seconds,
+        metavar="DURATION",
+        show_default="10m",
+        help="With --wait: how long, such as 90s, 5m or 1h.",
+    ),
 ]
 Endpoint = Annotated[
     str | None,

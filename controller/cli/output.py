@@ -24,6 +24,7 @@ COLOURS = {
     "False": "yellow",
 }
 NONE = "<none>"
+WIDEST = 100_000  # characters; a table takes what it needs
 
 
 def console(*, err: bool = False) -> Console:
@@ -32,7 +33,7 @@ def console(*, err: bool = False) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table without lines. Cells are never cut: a terminal may fold them, a pipe gets them whole."""
+    """A table without lines."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column in columns:
         made.add_column(column, no_wrap=True, overflow="ignore")
@@ -53,10 +54,10 @@ def clean(text: str) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table as wide as it is."""
+    """Prints a table as wide as it is: a narrow terminal folds its lines, a pipe gets them whole."""
     out = console()
-    made = table(columns, rows)
-    out.print(made, width=max(out.width, out.measure(made, options=out.options.update(width=100_000)).maximum))
+    out.width = WIDEST
+    out.print(table(columns, rows))
 
 
 def print_data(data: Any, form: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.cli.cluster import Cluster, Object
-from controller.cli.failure import Failure
 from controller.cli.options import Selection
 from controller.cli.output import NONE, age
 
@@ -68,9 +67,3 @@ def is_seen(obj: Mapping[str, Any]) -> bool:
 def full_name(workspace: Mapping[str, Any]) -> str:
     """As kubectl writes it."""
     return f"workspace.aicli.dev/{workspace['metadata']['name']}"
-
-
-def some(selection: Selection) -> None:
-    """Checks that a verb was told which Workspaces it is about. Raises Failure."""
-    if selection.names and (selection.selector or selection.all or selection.all_namespaces):
-        raise Failure("give names, or -l, or --all (with -A for all namespaces), not names with one of the others")

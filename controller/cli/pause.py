@@ -1,0 +1,48 @@
+"""kubectl workspace pause"""
+
+from __future__ import annotations
+
+from controller.cli.options import (
+    All,
+    AllNamespaces,
+    Asked,
+    Context,
+    Kubeconfig,
+    Names,
+    Namespace,
+    Plain,
+    PlainOutput,
+    Selection,
+    Selector,
+    Timeout,
+    Wait,
+)
+
+
+def pause(
+    names: Names = None,
+    selector: Selector = None,
+    all: All = False,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    output: PlainOutput = Plain.TABLE,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Pause Workspaces: frozen, their memory kept.
+
+    `start` lets them go on. Each one is paused by a patch of its desiredState.
+
+    \b
+    Examples:
+      kubectl workspace pause shop-api --wait
+      kubectl workspace pause -l team=payments
+    """
+    from controller.cli.changing import Change, How, change
+    from controller.cli.cluster import Cluster
+
+    what = Change("pause", "should be Paused", {"spec": {"desiredState": "Paused"}})
+    selection = Selection(tuple(names or ()), selector, all, all_namespaces)
+    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))

@@ -1,0 +1,49 @@
+"""kubectl workspace stop"""
+
+from __future__ import annotations
+
+from controller.cli.options import (
+    All,
+    AllNamespaces,
+    Asked,
+    Context,
+    Kubeconfig,
+    Names,
+    Namespace,
+    Plain,
+    PlainOutput,
+    Selection,
+    Selector,
+    Timeout,
+    Wait,
+)
+
+
+def stop(
+    names: Names = None,
+    selector: Selector = None,
+    all: All = False,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+    output: PlainOutput = Plain.TABLE,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Stop Workspaces: their containers end, and are kept.
+
+    One is stopped by a patch of its desiredState, several by a WorkspaceOperation.
+
+    \b
+    Examples:
+      kubectl workspace stop shop-api
+      kubectl workspace stop -l team=payments --wait
+      kubectl workspace stop --all -A --wait --timeout 30m
+    """
+    from controller.cli.changing import Change, How, change
+    from controller.cli.cluster import Cluster
+
+    what = Change("stop", "should be Stopped", {"spec": {"desiredState": "Stopped"}}, "Stop")
+    selection = Selection(tuple(names or ()), selector, all, all_namespaces)
+    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))
