@@ -5,15 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 
-from devcluster import binaries
+from devcluster import binaries, ports
+from devcluster import supervisor as supervision
 from devcluster.controlplane import ControlPlane
 from devcluster.paths import REPOSITORY, state_dir
 from devcluster.process import Process
 from devcluster.report import DevclusterError, say
+
+_USUAL_PORT = 8081  # the controller's own default
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,33 @@ def kubectl(*args: str, stdin: str | None = None) -> str:
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
+def controller() -> Process:
+    """The controller that the supervisor starts."""
+    return supervision.controller(state_dir(), _controller_port())
+
+
 def supervisor() -> Process:
-    """The supervisor of the controller, started against the cluster in use."""
-    command = [sys.executable, "-m", "devcluster.supervisor", str(state_dir())]
-    return Process("supervisor", command, state_dir(), env={"KUBECONFIG": str(kubeconfig())}, cwd=REPOSITORY)
+    """The supervisor of the controller, started against the cluster in use; ready when the controller is."""
+    port = _controller_port()
+    command = [sys.executable, "-m", "devcluster.supervisor", str(state_dir()), str(port)]
+    env = {"KUBECONFIG": str(kubeconfig())}
+    return Process("supervisor", command, state_dir(), env=env, cwd=REPOSITORY, ready=lambda: _controller_ready(port))
+
+
+def _controller_port() -> int:
+    """The port of its metrics: the usual one, unless that was taken when the first controller was started here."""
+    file = state_dir() / "controller.port"
+    if not file.exists():
+        file.write_text(str(_USUAL_PORT if ports.is_free(_USUAL_PORT) else ports.free_port()))
+    return int(file.read_text())
+
+
+def _controller_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:  # URLError
+        return False
 
 
 def remember(made: Made) -> None:

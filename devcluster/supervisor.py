@@ -1,6 +1,6 @@
 """Keeps the controller running: starts it again when it ends, after a pause that grows while it ends quickly.
 
-Usage: ``python -m devcluster.supervisor DIRECTORY``, with KUBECONFIG set. SIGTERM stops the controller, then this.
+Usage: ``python -m devcluster.supervisor DIRECTORY PORT``, with KUBECONFIG set. SIGTERM stops the controller, then this.
 """
 
 import signal
@@ -9,21 +9,17 @@ import threading
 import time
 from pathlib import Path
 
-from devcluster import ports
 from devcluster.paths import REPOSITORY
 from devcluster.process import Process
 from devcluster.report import say
 
-_USUAL_PORT = 8081  # of /healthz, /readyz and /metrics
 _GOOD_RUN_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
 
 
-def controller(directory: Path) -> Process:
-    """The controller as a process with its log and pid file in the directory."""
-    # Its usual port may be taken, by the controller of another checkout for one.
-    port = _USUAL_PORT if ports.is_free(_USUAL_PORT) else ports.free_port()
+def controller(directory: Path, port: int) -> Process:
+    """The controller as a process with its log and pid file in the directory, and its metrics on the port."""
     command = [sys.executable, "-m", "controller.main", "--listen", f"127.0.0.1:{port}"]
     return Process("controller", command, directory, env={"PYTHONUNBUFFERED": "1"}, cwd=REPOSITORY)
 
@@ -44,13 +40,13 @@ def supervise(process: Process, stop: threading.Event) -> None:
     process.stop()
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, port: int) -> None:
     """Supervise until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    supervise(controller(directory), stop)
+    supervise(controller(directory, port), stop)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

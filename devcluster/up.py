@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import yaml
 
-from devcluster import local_engine, session, supervisor
+from devcluster import local_engine, session
 from devcluster.paths import REPOSITORY, state_dir
+from devcluster.process import StartError
 from devcluster.report import DevclusterError, say
 
 _SAMPLES = REPOSITORY / "manifests" / "samples"
@@ -27,8 +28,7 @@ def up(*, with_controller: bool) -> None:
     _remember()
     if with_controller:
         _restart_controller_if_changed()
-        session.supervisor().start()
-        _wait_for_sample()
+        _start_controller()
         sys.stdout.write(session.kubectl("get", "workspaces", "--all-namespaces") + "\n")
     sys.stdout.write("\n".join(_next_steps(with_controller)) + "\n")
 
@@ -45,8 +45,7 @@ def run_controller() -> None:
 
 def down() -> None:
     """Stop the controller, the embedded control plane, and the dockerd that ``up`` started; containers live on."""
-    session.supervisor().stop()
-    supervisor.controller(state_dir()).stop()  # of a supervisor that was killed
+    _stop_controller()
     session.embedded().stop()
     local_engine.stop()
     say("Stopped. Workspaces' containers and the control plane's data are kept; `make clean` removes both.")
@@ -54,8 +53,7 @@ def down() -> None:
 
 def clean() -> None:
     """Remove the containers of the embedded control plane's Workspaces, then the control plane with its data."""
-    session.supervisor().stop()
-    supervisor.controller(state_dir()).stop()
+    _stop_controller()
     made = session.remembered()
     if made is not None:
         if made.endpoint == local_engine.endpoint():
@@ -75,7 +73,7 @@ def status() -> None:
     """Say what runs, and where it logs."""
     cluster = session.embedded()
     processes = [cluster.etcd, cluster.apiserver, cluster.controller_manager, *local_engine.processes()]
-    for process in [*processes, session.supervisor(), supervisor.controller(state_dir())]:
+    for process in [*processes, session.supervisor(), session.controller()]:
         pid = process.pid
         sys.stdout.write(f"{process.name:24} {f'pid {pid}' if pid else 'not running':14} {process.log}\n")
 
@@ -100,27 +98,33 @@ def _remember() -> None:
         session.remember(session.Made(cluster, local_engine.endpoint()))
 
 
+def _stop_controller() -> None:
+    session.supervisor().stop()
+    session.controller().stop()  # its supervisor may have been killed
+
+
 def _restart_controller_if_changed() -> None:
     """Stop a controller that runs with older code or for another cluster than this ``make up``."""
     stamp = state_dir() / "controller.stamp"
     newest = max(path.stat().st_mtime_ns for path in (REPOSITORY / "controller").rglob("*.py"))
     now = f"{session.kubeconfig()} {newest}"
     if not stamp.exists() or stamp.read_text() != now:
-        session.supervisor().stop()
-        supervisor.controller(state_dir()).stop()
+        _stop_controller()
     stamp.write_text(now)
 
 
-def _wait_for_sample() -> None:
-    say("Waiting for the sample Workspace")
+def _start_controller() -> None:
+    """Start the controller unless it runs, and wait for it and for the sample Workspace."""
+    say("Waiting for the controller and the sample Workspace")
     wait = ("wait", "--for=condition=Ready", "workspace/sample", "-n", "default", f"--timeout={_READY_SECONDS}s")
     try:
+        session.supervisor().start()
         session.kubectl(*wait)
-    except subprocess.CalledProcessError as error:
-        process = supervisor.controller(state_dir())
+    except (StartError, subprocess.CalledProcessError) as error:
+        process = session.controller()
         table = session.kubectl("get", "workspace", "sample", "-n", "default", "-o", "wide")
         raise DevclusterError(
-            f"The sample Workspace is not Ready after {_READY_SECONDS} s:\n{table}\n"
+            f"The sample Workspace did not become Ready:\n{table}\n"
             f"The controller's log {process.log} ends with:\n{process.tail()}"
         ) from error
 

@@ -44,6 +44,19 @@ def test_up_without_the_controller_twice_then_down(devcluster: Command, engine: 
     assert "pid" not in devcluster("status").stdout
 
 
+def test_up_makes_the_sample_run_and_down_keeps_it(devcluster: Command, new_engine: Callable[..., Engine]) -> None:
+    engine = new_engine()
+    done = devcluster("up", DOCKER_HOST=engine.endpoint)
+    assert done.returncode == 0, done.stderr
+    table, *steps = done.stdout.split("\n\n")
+    assert "sample   Running   True" in table
+    assert len(steps[0].splitlines()) == 3
+    container = engine.docker("ps", "--quiet")
+    assert devcluster("up", DOCKER_HOST=engine.endpoint).returncode == 0
+    assert devcluster("down").returncode == 0
+    assert engine.docker("ps", "--quiet") == container != ""
+
+
 def test_clean_removes_the_containers_of_its_own_cluster_only(
     devcluster: Command, new_engine: Callable[..., Engine]
 ) -> None:
