@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from controller import __version__
+from controller.cli.describe import describe
 from controller.cli.failure import VerbGroup
 from controller.cli.list import list_workspaces
 from controller.cli.pause import pause
@@ -14,6 +15,7 @@ from controller.cli.restart import restart
 from controller.cli.start import start
 from controller.cli.stop import stop
 from controller.cli.validate import validate
+from controller.cli.watch import watch
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -23,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.command("list")(list_workspaces)
+app.command("describe")(describe)
+app.command("watch")(watch)
 app.command("start")(start)
 app.command("stop")(stop)
 app.command("pause")(pause)
