@@ -27,7 +27,8 @@ _RESUBSCRIBE_LONGEST = 4.0  # seconds
 
 # How long an event waits before its inspect, in seconds. Who changed something through us inspects by itself right
 # after, and that snapshot then vouches for the event too. An exit isn't delayed: a restart waits for it.
-_SETTLE = {"start": 0.1, "pause": 0.1, "unpause": 0.1, "rename": 0.1, "update": 0.1, "oom": 0.1}
+_SETTLE = 0.5
+_SETTLING = frozenset({"start", "pause", "unpause", "rename", "update", "oom"})
 _SETTLE_EXEC = 1.0  # exec sessions come in swarms (editors), and only a counter shows them
 _UNIMPORTANT = frozenset(
     {
@@ -182,9 +183,10 @@ class HostCache:
         if event.action == "destroy":
             self.forget(event.container_id)  # proof enough: an ID never comes back
         elif event.action not in _UNIMPORTANT and not self._snapshots.explains(event):
-            settle = _SETTLE_EXEC if event.action.startswith("exec_") else _SETTLE.get(event.action, 0.0)
-            if settle:
-                self._settle(event, self._snapshots.begin(), settle)
+            if event.action.startswith("exec_"):
+                self._settle(event, self._snapshots.begin(), _SETTLE_EXEC)
+            elif event.action in _SETTLING:
+                self._settle(event, self._snapshots.begin(), _SETTLE)
             else:
                 self._look_at(event)
 
@@ -231,8 +233,11 @@ class HostCache:
             if self._last_list is not None and self._listener:
                 self._listener.cancel()  # a stream from before the outage may be dead without a word
         differing = self._snapshots.compare(rows, began, self._clock(), first=first)
-        for container in self._snapshots.due():
-            self._enqueue(container)
+        for entry in self._snapshots.due():
+            if first or entry.shown:
+                self._enqueue(entry.id)
+            else:  # new: who made it may be about to inspect it
+                asyncio.get_running_loop().call_later(_SETTLE, self._enqueue, entry.id)
         self._answered()
         if first:
             await self._todo.join()

@@ -187,7 +187,7 @@ class DockerdEngine:
 
     async def may_pull(self, reference: str, credentials: Credentials | None) -> bool:
         return await self._transport.run(
-            "look", "may_pull", lambda call: images.may_pull(call.connection, reference, credentials)
+            "ask", "may_pull", lambda call: images.may_pull(call.connection, reference, credentials)
         )
 
     def pull(self, reference: str, credentials: Credentials | None) -> AsyncIterator[str]:

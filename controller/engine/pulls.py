@@ -21,6 +21,7 @@ from controller.policy import normalize_image
 
 RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
 _OUTCOMES_LAST = 900.0  # seconds; a waiter that hasn't asked by then (its Workspace is gone) has no use for it
+_PULLS_AT_ONCE = 16  # by one host; each has a thread and a connection of its own
 _INLINE = 2.0  # seconds; most registries answer a question within that, so it's waited for
 
 Waiter = tuple[str, str]  # namespace and name of a Workspace
@@ -66,6 +67,7 @@ class ImagePuller:
         self._jobs: dict[Hashable, _Job] = {}
         self._outcomes: dict[tuple[Waiter, Hashable], _Outcome] = {}  # each is handed out once
         self._rights: dict[tuple[str, str, str], float] = {}  # until when; by namespace, image ID, credentials
+        self._slots = asyncio.Semaphore(_PULLS_AT_ONCE)
         self._salt = secrets.token_bytes(16)
 
     async def ensure(
@@ -143,8 +145,11 @@ class ImagePuller:
         self._on_done(set(job.waiters))
 
     async def _pull(self, job: _Job, name: str, credentials: Credentials | None, key: str) -> None:
-        async for progress in self._engine.pull(name, credentials):
-            job.progress = progress
+        if self._slots.locked():
+            job.progress = "waiting for other pulls"
+        async with self._slots:
+            async for progress in self._engine.pull(name, credentials):
+                job.progress = progress
         image = await self._engine.image(name)
         if image is not None:
             for waiter in job.waiters:

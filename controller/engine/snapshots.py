@@ -79,9 +79,9 @@ class Snapshots:
         """Every container that was inspected."""
         return tuple(entry.shown for entry in self._entries.values() if entry.shown)
 
-    def due(self) -> Iterator[str]:
-        """IDs of what must be inspected."""
-        return (entry.id for entry in list(self._entries.values()) if entry.is_due)
+    def due(self) -> Iterator[Entry]:
+        """What must be inspected."""
+        return (entry for entry in list(self._entries.values()) if entry.is_due)
 
     def doubt(self, container: str, now: float) -> Entry | None:
         """What is known of the container may be outdated from now on. None for one that is gone for good."""

@@ -164,14 +164,14 @@ async def test_what_people_do_by_hand_is_seen() -> None:
     async with scene() as it:
         container = await it.runs()
         it.host.pause(container)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
         assert it.one().state is ContainerState.PAUSED
         it.host.unpause(container)
         it.host.rename(container, "theirs")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
         assert (it.one().state, it.one().name) == (ContainerState.RUNNING, "theirs")
         it.host.update(container, restart_policy="always")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
         assert it.one().restart_policy == "always"
         it.host.remove(container)
         await asyncio.sleep(0.01)
@@ -188,7 +188,7 @@ async def test_two_exits_in_a_row_are_told_apart() -> None:
             assert it.one().exit_code == code
             it.host.start(container)
             it.host.exit(container, code + 10)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
             assert it.one().exit_code == code + 10
             await it.engine.start(container)
             await it.cache.refresh(container)
@@ -203,7 +203,7 @@ async def test_a_silent_event_stream_delays_but_hides_nothing() -> None:
         it.host.remove("ws-1")
         it.host.rename("ws-2", "theirs")
         made = it.host.run("ws-9", dict(labels(uid="uid-9")))
-        await asyncio.sleep(4.1)
+        await asyncio.sleep(4.6)
         assert it.one("uid-0").state is ContainerState.EXITED
         assert it.observed("uid-1").containers == ()
         assert it.one("uid-2").name == "theirs"

@@ -195,6 +195,19 @@ async def test_a_slow_registry_holds_nobody_up() -> None:
 
 
 @virtual_time
+async def test_pulls_of_many_images_are_bounded() -> None:
+    async with scene() as it:
+        images = [f"registry.example.com/app:{number}" for number in range(40)]
+        for image in images:
+            it.host.registry.push(image)
+            await it.ensure(image=image)
+        await asyncio.sleep(1)
+        assert it.host.faults.in_flight["pull"] == 16
+        await asyncio.sleep(200)
+        assert all([isinstance(await it.ensure(image=image), Present) for image in images])
+
+
+@virtual_time
 async def test_credentials_are_nowhere_to_be_read() -> None:
     async with scene(private=True) as it:
         await it.ensure(credentials=ALICE)
