@@ -36,8 +36,8 @@ class Tenant:
         return done.stdout
 
     def apply(self, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> None:
-        """Applies a Workspace."""
-        self.apply_object("Workspace", name, {"spec": spec or {}}, **metadata)
+        """Applies a Workspace; it ends at once when it is to be gone."""
+        self.apply_object("Workspace", name, {"spec": {"terminationGracePeriodSeconds": 0} | (spec or {})}, **metadata)
 
     def apply_object(self, kind: str, name: str, content: dict[str, Any], api: str = API, **metadata: Any) -> None:
         """Applies any object."""
