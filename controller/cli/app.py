@@ -8,12 +8,15 @@ import typer
 
 from controller import __version__
 from controller.cli.describe import describe
+from controller.cli.exec import execute
 from controller.cli.failure import VerbGroup
 from controller.cli.list import list_workspaces
+from controller.cli.logs import logs
 from controller.cli.pause import pause
 from controller.cli.restart import restart
 from controller.cli.start import start
 from controller.cli.stop import stop
+from controller.cli.top import top
 from controller.cli.validate import validate
 from controller.cli.watch import watch
 
@@ -31,6 +34,9 @@ app.command("start")(start)
 app.command("stop")(stop)
 app.command("pause")(pause)
 app.command("restart")(restart)
+app.command("logs")(logs)
+app.command("exec")(execute)
+app.command("top")(top)
 app.command("validate")(validate)
 
 

@@ -63,14 +63,13 @@ class DockerdEngine:
     async def info(self) -> EngineInfo:
         def work(call: Call) -> EngineInfo:
             version, info = call.get("/version", versioned=False), call.get("/info")
-            lacking = [names for key, names in _KERNEL_LACKS.items() if info.get(key) is False]
             return EngineInfo(
                 engine_id=info["ID"],
                 root_dir=info["DockerRootDir"],
                 version=version["Version"],
                 api_version=version["ApiVersion"],
                 cpus=info["NCPU"],
-                ignored_limits=frozenset(name for names in lacking for name in names),
+                ignored_limits=ignored_limits(info),
             )
 
         return await self._transport.run("list", "info", work)
@@ -225,6 +224,12 @@ class DockerdEngine:
                     raise
 
         await self._transport.run("change", kind, work)
+
+
+def ignored_limits(info: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of Limits that an engine's /info says its kernel drops."""
+    lacking = (names for key, names in _KERNEL_LACKS.items() if info.get(key) is False)
+    return frozenset(name for names in lacking for name in names)
 
 
 def _summary(row: Mapping[str, Any]) -> Summary:
