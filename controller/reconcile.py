@@ -69,7 +69,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Brings one Workspace closer to what it should be. Gives the time to look again (the loop's clock)."""
         entry = self._world.workspaces.get(key)
-        if entry is None or not self._world.may_act():
+        if entry is None or not self._world.may_act() or _is_over(entry.object):
             return None
         began, result = _mono(), "done"
         try:
@@ -288,8 +288,10 @@ class _Run:
     async def remove_finalizer(self) -> None:
         """After this the object is gone, unless others hold it too."""
         finalizers = [f for f in self._workspace.metadata.finalizers if f != naming.FINALIZER]
-        await self._world.kube.set_finalizers(self._entry.ref, finalizers)
+        raw = await self._world.kube.set_finalizers(self._entry.ref, finalizers)
         self._gone = True
+        if self._world.workspaces.get((self._entry.ref.namespace, self._entry.ref.name)) is not None:
+            self._world.workspaces.apply(raw)  # what still wakes us until the watch tells finds nothing to do
 
     async def record_restart(self, request: str) -> None:
         """Writes the request, and that it is under way, before anything is stopped."""
