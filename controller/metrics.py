@@ -9,7 +9,15 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -29,6 +37,7 @@ class Metrics:
     """All metrics. `state` gives what is at the moment of a scrape."""
 
     def __init__(self, state: Callable[[], State]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter that nobody reads
         self.registry = CollectorRegistry()
         self._latencies = Latencies()
         ProcessCollector(registry=self.registry)
