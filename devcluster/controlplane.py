@@ -139,7 +139,7 @@ class ControlPlane:
     def _choose_ports(self) -> None:
         """Keep the ports of the last time, so that kubeconfigs stay right, unless somebody else has taken one."""
         if not any(process.running for process in self._processes()):
-            if not all(ports.is_free(port) for port in self._ports.values()):
+            if not ports.become_free(self._ports.values()):
                 self._ports_file.unlink()
             self._configure()
 
