@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,10 +12,15 @@ from tests.e2e.conftest import Stack
 from tests.waiting import eventually
 
 
-def test_a_workspace_becomes_the_container_that_it_asks_for(stack: Stack) -> None:
-    stack.engine.docker(
-        "run", "--rm", "-v", "/srv/projects:/p", "alpine:latest", "mkdir", "-p", f"/p/{stack.namespace}/shop"
-    )
+@pytest.fixture
+def project(stack: Stack) -> Iterator[Path]:
+    folder = Path("/srv/projects") / stack.namespace
+    (folder / "shop").mkdir(parents=True)
+    yield folder / "shop"
+    shutil.rmtree(folder)
+
+
+def test_a_workspace_becomes_the_container_that_it_asks_for(stack: Stack, project: Path) -> None:
     stack.apply(
         "shop",
         {
