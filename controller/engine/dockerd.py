@@ -25,8 +25,9 @@ from controller.policy import check_body
 from controller.usage import Stats
 
 # Lanes: whatever changes something is limited by the host's maxConcurrentOperations; looking has threads of its own,
-# so that the cache is never starved by calls that hang.
-_LANES = {"list": 2, "inspect": 8, "look": 4, "stats": 8}
+# so that the cache is never starved by calls that hang. A question to a registry may take long, so it keeps nobody from
+# looking at the host's own images.
+_LANES = {"list": 2, "inspect": 8, "look": 4, "stats": 8, "ask": 4}
 _KERNEL_LACKS = {
     "MemoryLimit": ("memory", "memory_swap", "memory_reservation"),
     "SwapLimit": ("memory_swap",),
