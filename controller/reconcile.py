@@ -336,6 +336,11 @@ class _Run:
         return f"{self._workspace.metadata.namespace}/{self._workspace.metadata.name}"
 
 
+def _is_over(workspace: Workspace) -> bool:
+    """Whether it is deleted and nobody holds it any more: the watch is about to say that it is gone."""
+    return workspace.metadata.deletion_timestamp is not None and not workspace.metadata.finalizers
+
+
 def _mono() -> float:
     return asyncio.get_running_loop().time()
 
