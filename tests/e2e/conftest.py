@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from devcluster import ControlPlane, Engine, Process
+from devcluster.paths import REPOSITORY
 from tests.waiting import eventually
 
 _numbers = itertools.count(1)
@@ -103,6 +104,12 @@ def docker_host(name: str, endpoint: str, **policy: Any) -> str:
     )
 
 
+def with_its_own_rights(cluster: ControlPlane) -> Path:
+    """A kubeconfig with the rights that the shipped manifests give the controller, and no others."""
+    cluster.kubectl("apply", "-k", str(REPOSITORY / "manifests" / "rbac"))
+    return cluster.service_account_kubeconfig("workspace-system", "workspace-controller")
+
+
 @pytest.fixture
 def make_stack(
     controller_process: Callable[..., Process],
@@ -113,7 +120,7 @@ def make_stack(
         cluster.kubectl("apply", "-f", "-", stdin=docker_host("default", engine.endpoint))
         namespace = f"e2e-{next(_numbers)}"
         cluster.kubectl("create", "namespace", namespace)
-        controller = controller_process(kubeconfig or cluster.kubeconfig, *args)
+        controller = controller_process(kubeconfig or with_its_own_rights(cluster), *args)
         stack = Stack(cluster, engine, controller, namespace)
         made.append(stack)
         cluster.kubectl("wait", "dockerhost/default", "--for=condition=Ready", "--timeout=60s")
