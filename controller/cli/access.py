@@ -14,7 +14,14 @@ from controller.observed import Container
 
 
 class OutOfReach(Failure):
-    """The engine can't be reached from here."""
+    """The engine can't be reached from here. `why` is the reason alone, the message also says what to do."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why}. This talks to the Docker Engine itself: run it where that works, or give the engine's address as "
+            "you reach it with --endpoint, such as ssh://you@host"
+        )
+        self.why = why
 
 
 def connect(cluster: Cluster, host: str, endpoint: str | None) -> DirectEngine:
@@ -23,11 +30,7 @@ def connect(cluster: Cluster, host: str, endpoint: str | None) -> DirectEngine:
     try:
         return DirectEngine(address)
     except WorkspaceError as error:
-        raise OutOfReach(
-            f"the Docker Engine of host {host!r} can't be reached from here at {address}: {error}. This talks to the "
-            "engine itself: run it where that works, or give the engine's address as you reach it with --endpoint, "
-            "such as ssh://you@host"
-        ) from error
+        raise OutOfReach(f"the engine of host {host!r} can't be reached from here at {address}: {error}") from error
 
 
 def container_of(engine: DirectEngine, workspace: Object) -> Container:
@@ -59,9 +62,6 @@ def _endpoint(cluster: Cluster, host: str) -> str:
     try:
         return str(cluster.get("DockerHost", host)["spec"]["endpoint"])
     except Forbidden as error:
-        raise OutOfReach(
-            f"you may not read DockerHost {host!r}, so its address is unknown here: give it with --endpoint, "
-            "such as ssh://you@host"
-        ) from error
+        raise OutOfReach(f"you may not read DockerHost {host!r}, so its address is not known here") from error
     except NotFound as error:
-        raise OutOfReach(f"there is no DockerHost {host!r}, so Workspaces on it have no engine") from error
+        raise Failure(f"there is no DockerHost {host!r}: Workspaces that name it have no engine") from error

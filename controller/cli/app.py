@@ -13,6 +13,7 @@ from controller.cli.failure import VerbGroup
 from controller.cli.list import list_workspaces
 from controller.cli.logs import logs
 from controller.cli.pause import pause
+from controller.cli.plan import plan
 from controller.cli.restart import restart
 from controller.cli.start import start
 from controller.cli.stop import stop
@@ -34,6 +35,7 @@ app.command("start")(start)
 app.command("stop")(stop)
 app.command("pause")(pause)
 app.command("restart")(restart)
+app.command("plan")(plan)
 app.command("logs")(logs)
 app.command("exec")(execute)
 app.command("top")(top)
