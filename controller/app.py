@@ -22,9 +22,11 @@ from controller.queue import KeyedQueue
 from controller.reading import parse_workspace, sources_of
 from controller.reconcile import Reconciler, World
 from controller.references import References, Source
+from controller.sampler import Sampler
 from controller.settings import Settings
 from controller.store import Key, Store
-from controller.users import Users
+from controller.usage import is_wanted
+from controller.users import User, Users
 from controller.vitals import Vitals
 from controller.watch import Watch
 from controller.web import LoopLag, Server
@@ -99,6 +101,7 @@ class App:
         self._namespaces = Namespaces(kube, self._namespace_changed)
         self._references = References(kube, lambda: sources_of(self.workspaces.values()), self._source_changed)
         self.recorder = Recorder(kube)
+        self.sampler = Sampler(lambda: self.hosts, self._settings.usage_interval, self._sampled)
         self._build_reconcilers(cluster)
         self.collector = Collector(
             kube, tuple(self.stores.values()), self.workspaces, self.hosts, self._namespaces, self.may_act, clock
@@ -126,6 +129,7 @@ class App:
             hold_host=self._dockerhost_reconciler.hold,
             recorder=self.recorder,
             metrics=self.metrics,
+            sample_of=self.sampler.of,
             may_act=self.may_act,
             dry_run=self._settings.dry_run,
         )
@@ -139,13 +143,16 @@ class App:
             queue.on_wait = lambda seconds, name=name: self.metrics.waited(name, seconds)  # type: ignore[misc]
 
     def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
-        return {
+        loops = {
             "leadership": self._lead(),
             "collector": self.collector.run(),
             "references": self._references.run(),
             "events": self.recorder.run(),
             "lag": self._lag.run(),
         }
+        if self._settings.usage_interval > 0:
+            loops["sampler"] = self.sampler.run()
+        return loops
 
     async def _lead(self) -> None:
         """A file lock's run ends once it is held; leading goes on."""
@@ -206,8 +213,9 @@ class App:
                 self._reconciler.forget(gone.uid)
                 self.metrics.gone(gone.uid)
                 self.queues["dockerhosts"].add(("", gone.host))
+                if self._has_containers(gone):
+                    self.collector.soon()
             self.queues["workspaces"].forget(key)
-            self.collector.soon()
         else:
             if self.users.came(key, entry):
                 self.queues["dockerhosts"].add(("", entry.object.spec.host))
@@ -215,6 +223,11 @@ class App:
         self.queues["workspaces"].add(key)
         for operation in self._operation_reconciler.concerned(key):
             self.queues["operations"].add(operation)
+
+    def _has_containers(self, gone: User) -> bool:
+        """Whether a Workspace went without its container: somebody took its finalizer away."""
+        host = self.hosts.get(gone.host)
+        return host is not None and bool(host.cache.observed(gone.uid).containers)
 
     def _operation_changed(self, key: Key) -> None:
         self.queues["operations"].add(key)
@@ -232,6 +245,12 @@ class App:
         for key in keys:
             if key is not None:
                 self.queues["workspaces"].add(key)
+
+    def _sampled(self, uid: str) -> None:
+        key = self.users.key_of(uid)
+        entry = self.workspaces.get(key) if key is not None else None
+        if key is not None and entry is not None and is_wanted(entry.object.metadata.annotations):
+            self.queues["workspaces"].add(key)
 
     def _pulled(self, waiters: set[Any]) -> None:
         for key in waiters:

@@ -15,7 +15,7 @@ from typing import Any
 
 from controller import actions as act
 from controller import naming
-from controller.api import HostPolicy, Workspace, WorkspaceStatus
+from controller.api import HostPolicy, Usage, Workspace, WorkspaceStatus
 from controller.backoff import failure_delay
 from controller.container_spec import ContainerSpec
 from controller.credentials import credentials_for
@@ -34,6 +34,7 @@ from controller.plan import Plan, choose, plan
 from controller.references import References
 from controller.status import status
 from controller.store import Entry, Key, Store
+from controller.usage import Sample, is_wanted, status_usage
 
 logger = logging.getLogger(__name__)
 MAX_PASSES = 12  # a replacement takes 5; more means that something undoes what we do
@@ -55,6 +56,7 @@ class World:
     hold_host: Callable[[str], Awaitable[None]]  # has the DockerHost keep its finalizer
     recorder: Recorder
     metrics: Metrics
+    sample_of: Callable[[str], Sample | None]  # the last sample of a container
     may_act: Callable[[], bool]  # whether we lead and know enough
     dry_run: bool  # only say what would be done
 
@@ -250,11 +252,20 @@ class _Run:
     async def _write_status(self, desired: Desired, observed: Observed, decided: Plan) -> None:
         previous = self._workspace.status
         self._forget_settled(decided)
-        new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now())
+        usage = self._usage(desired, observed)
+        new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now(), usage)
         if new is previous:
             return
         await self._patch_status(new)
         self._world.recorder.status_changed(self._workspace, previous, new)
+
+    def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
+        """Only for a Workspace that asks for it, and where sampling is switched on."""
+        if not is_wanted(self._workspace.metadata.annotations):
+            return None
+        main = choose(desired, observed.containers, self._memory.references)
+        sample = self._world.sample_of(main.id) if main is not None else None
+        return status_usage(self._workspace.status.usage, main, sample)
 
     def _forget_settled(self, decided: Plan) -> None:
         """With nothing left to do and nothing waited for, failures of the past are past."""

@@ -16,6 +16,7 @@ from controller.api import (
     LastTermination,
     Phase,
     PortStatus,
+    Usage,
     WorkspaceStatus,
 )
 from controller.backoff import Accounting
@@ -33,9 +34,18 @@ TIME_TOLERANCE = 2.0  # seconds by which a computed time may differ before it is
 
 
 def status(
-    desired: Desired, observed: Observed, plan: Plan, history: History, previous: WorkspaceStatus, now: Now
+    desired: Desired,
+    observed: Observed,
+    plan: Plan,
+    history: History,
+    previous: WorkspaceStatus,
+    now: Now,
+    usage: Usage | None = None,
 ) -> WorkspaceStatus:
-    """The status of a Workspace, with `previous` as the source of what isn't known anew and of transition times."""
+    """The status of a Workspace, with `previous` as the source of what isn't known anew and of transition times.
+
+    Gives `previous` itself where there is nothing new to say.
+    """
     main = choose(desired, observed.containers, history.memory.references)
     where = situation(desired, observed, plan, history, now)
     accounting = plan.accounting
@@ -50,6 +60,7 @@ def status(
             "next_retry_at": _next_retry(plan, where, history, previous, now),
             "last_error": None if where.ready == "True" else _last_error(desired, observed, history, previous, now),
             "pending_changes": plan.pending,
+            "usage": usage,
             **(_of_container(desired, main) if observed.known else {}),
             **(_of_accounting(accounting, previous) if accounting else {}),
         }
@@ -136,10 +147,8 @@ def _stopped(main: Container | None) -> cond.Situation:
 def _exited(main: Container, accounting: Accounting | None, now: Now) -> cond.Situation:
     what = f"the container {exit_in_words(main)}"
     if accounting is not None and accounting.due is not None and accounting.due > now.mono:
-        at = now.wall_at(accounting.due).strftime("%H:%M:%S")
-        return cond.on_its_way(
-            "BackOff", "CrashLoopBackOff", f"{what}; restart number {accounting.retries} follows at {at} UTC"
-        )
+        then = f"restart number {accounting.retries} waits for its back-off, see status.nextRetryAt"
+        return cond.on_its_way("BackOff", "CrashLoopBackOff", f"{what}; {then}")
     return cond.on_its_way("Pending", "Starting", f"{what}; it is about to be started")
 
 

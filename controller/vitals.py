@@ -55,6 +55,7 @@ class Vitals:
                 )
                 for host in app.hosts
             },
+            usage=app.sampler.now(),
         )
 
     def _watch_state(self, kind: str, now: float) -> WatchState:
