@@ -56,6 +56,8 @@ _IMAGE_MISSING = re.compile(
     r"manifest unknown|manifest for .* not found|name unknown|no such image|no matching manifest|not found|404 ",
     re.IGNORECASE,
 )
+# Not that the registry is down: its name leads nowhere from here. As definitive as a wrong image name, which it may be.
+_REGISTRY_NOWHERE = re.compile(r"no such host|network is unreachable|server misbehaving|name resolution")
 _NETWORK_GONE = re.compile(r"network \S+ not found|could not find a network matching")
 
 
@@ -86,6 +88,9 @@ def pull_failure(message: str, reference: str) -> WorkspaceError:
         return ImageUnavailable(f"{reference}: {message}", reason="ImageAccessDenied")
     if _IMAGE_MISSING.search(message):
         return ImageUnavailable(f"{reference}: {message}", reason="ImageNotFound")
+    if _REGISTRY_NOWHERE.search(message):
+        hint = "check the image's name, or load the image on the host"
+        return ImageUnavailable(f"{reference}: its registry can't be found from the host; {hint} ({message})")
     return ImageError(f"{reference}: {message}")
 
 
