@@ -15,7 +15,14 @@ from controller import actions as act
 from controller import naming
 from controller.container_spec import ContainerSpec
 from controller.desired import Desired
-from controller.errors import ContainerGone, EngineConflict, WorkspaceError
+from controller.errors import (
+    CallTimeout,
+    ContainerGone,
+    EngineConflict,
+    HostUnreachable,
+    NetworkUnavailable,
+    WorkspaceError,
+)
 from controller.hosts import Host
 
 logger = logging.getLogger(__name__)
@@ -146,15 +153,21 @@ class Execution:
             self._host.cache.request_list()
 
     async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
-        """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh."""
-        half_made = self._created if isinstance(action, (act.Start, act.Pause)) else None
-        if half_made is None or action.kind != "Start":
-            if isinstance(error, (ContainerGone, EngineConflict)):
-                self._host.cache.request_list()
+        """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh. So does
+        one whose network is gone, for it can never be started again. Where the outcome is unknown nothing goes."""
+        if isinstance(error, (CallTimeout, ContainerGone, EngineConflict)):
+            self._host.cache.request_list()
+        useless = self._useless(action, error)
+        if useless is None:
             return
         try:
-            await self._engine.remove(half_made, self._desired.uid)
-            self._host.cache.forget(half_made)
+            await self._engine.remove(useless, self._desired.uid)
+            self._host.cache.forget(useless)
         except WorkspaceError as also:
             logger.warning("a half-made container stays for now", extra={"error": str(also)})
             self._host.cache.request_list()
+
+    def _useless(self, action: act.Action, error: WorkspaceError) -> str | None:
+        if not isinstance(action, act.Start) or isinstance(error, (CallTimeout, HostUnreachable)):
+            return None
+        return self._created or (action.container if isinstance(error, NetworkUnavailable) else None)
