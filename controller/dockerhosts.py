@@ -72,6 +72,9 @@ class DockerHostReconciler:
             return None
         previous = entry.object.status
         host = self._hosts.get(name)
+        silent = host is None or not host.cache.is_known()
+        if silent and name not in self._hosts.problems and self._hosts.settles_at(name) > _mono():
+            return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
         new = host_status(entry.object, host, self._hosts.problems.get(name), len(workspaces), datetime.now(UTC))
         if new == previous:
             return None
