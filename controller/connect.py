@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import tempfile
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from controller.api import DockerHost
@@ -20,7 +20,6 @@ from controller.metrics import DockerCalls, Metrics
 
 TLS_KEYS = ("ca.crt", "tls.crt", "tls.key")
 SSH_KEYS = ("ssh-privatekey", "known_hosts")
-LEAST_OPERATIONS = 4  # at once, where the DockerHost is silent and the engine's CPUs are few
 
 
 def connector(cluster: str, kube: Kube, namespace: str, metrics: Metrics) -> Connect:
@@ -29,17 +28,34 @@ def connector(cluster: str, kube: Kube, namespace: str, metrics: Metrics) -> Con
     async def connect(host: DockerHost) -> Engine:
         spec = host.spec
         observer = metrics.calls_of(host.metadata.name)
-        operations = spec.max_concurrent_operations or max(LEAST_OPERATIONS, 2 * (os.cpu_count() or 1))
-        if spec.tls_secret_ref is not None:
-            data = await _secret(kube, namespace, spec.tls_secret_ref.name, TLS_KEYS)
-            return await asyncio.to_thread(_with_tls, cluster, spec.endpoint, data, operations, observer)
-        if spec.ssh_secret_ref is not None:
-            data = await _secret(kube, namespace, spec.ssh_secret_ref.name, SSH_KEYS)
+        tls, ssh = spec.tls_secret_ref, spec.ssh_secret_ref
+        if tls is not None:
+            data = await _secret(kube, namespace, tls.name, TLS_KEYS)
+            make = partial(_with_tls, cluster, spec.endpoint, data, observer)
+        elif ssh is not None:
+            data = await _secret(kube, namespace, ssh.name, SSH_KEYS)
             access = SshAccess(data.values[SSH_KEYS[0]], data.values[SSH_KEYS[1]])
-            return DockerdEngine(cluster, spec.endpoint, ssh=access, max_operations=operations, observer=observer)
-        return DockerdEngine(cluster, spec.endpoint, max_operations=operations, observer=observer)
+            make = partial(_engine, cluster, spec.endpoint, observer, ssh=access)
+        else:
+            make = partial(_engine, cluster, spec.endpoint, observer)
+        return make(max_operations=spec.max_concurrent_operations or await _twice_the_cpus(make))
 
     return connect
+
+
+async def _twice_the_cpus(make: Callable[..., Engine]) -> int:
+    """What an engine gains from; more calls at once only wait inside it (docs/performance.md)."""
+    engine = make(max_operations=1)
+    try:
+        return 2 * (await engine.info()).cpus
+    finally:
+        await engine.close()
+
+
+def _engine(
+    cluster: str, endpoint: str, observer: DockerCalls, *, max_operations: int, ssh: SshAccess | None = None
+) -> Engine:
+    return DockerdEngine(cluster, endpoint, ssh=ssh, max_operations=max_operations, observer=observer)
 
 
 async def _secret(kube: Kube, namespace: str, name: str, keys: tuple[str, ...]) -> Data:
@@ -56,13 +72,13 @@ async def _secret(kube: Kube, namespace: str, name: str, keys: tuple[str, ...]) 
     return data
 
 
-def _with_tls(cluster: str, endpoint: str, data: Data, operations: int, observer: DockerCalls) -> Engine:
+def _with_tls(cluster: str, endpoint: str, data: Data, observer: DockerCalls, *, max_operations: int) -> Engine:
     """The SDK reads certificates from files; they live as long as the engine, where only we can read them."""
     folder = tempfile.TemporaryDirectory(prefix="workspace-controller-tls-")
     paths = [Path(folder.name) / key for key in TLS_KEYS]
     for path in paths:
         path.touch(mode=0o600)
         path.write_text(data.values[path.name])
-    engine = DockerdEngine(cluster, endpoint, tls=TlsFiles(*paths), max_operations=operations, observer=observer)
+    engine = DockerdEngine(cluster, endpoint, tls=TlsFiles(*paths), max_operations=max_operations, observer=observer)
     weakref.finalize(engine, folder.cleanup)
     return engine
