@@ -100,7 +100,7 @@ class Recorder:
 
     def status_changed(self, workspace: Workspace, previous: WorkspaceStatus, new: WorkspaceStatus) -> None:
         """A new status was written: tells what no step of ours did."""
-        for happening in of_status(previous, new):
+        for happening in of_status(workspace.spec.image, previous, new):
             if not self._just_told(workspace, happening):
                 self._note(workspace, happening)
 

@@ -62,9 +62,9 @@ def of_error(error: WorkspaceError) -> Happening:
     return Happening(error.reason[:REASON_LIMIT], printable(str(error)), warning=True)
 
 
-def of_status(previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happening]:
-    """What a status tells that no step of ours did."""
-    yield from _of_phase(previous, new)
+def of_status(image: str, previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happening]:
+    """What a status tells that no step of ours did; `image` is what the Workspace asks for."""
+    yield from _of_phase(image, previous, new)
     yield from _of_exit(previous, new)
     before, ready = _condition(previous, "Ready"), _condition(new, "Ready")
     if ready is not None and ready.status is ConditionStatus.UNKNOWN and not _is(before, ConditionStatus.UNKNOWN):
@@ -78,11 +78,11 @@ def of_status(previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happe
         yield Happening(stalled.reason[:REASON_LIMIT], printable(stalled.message), warning=True, may_be_told=True)
 
 
-def _of_phase(previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happening]:
+def _of_phase(image: str, previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happening]:
     if new.phase is previous.phase:
         return
     if new.phase is Phase.PULLING:
-        yield Happening("Pulling", "pulling the image")
+        yield Happening("Pulling", printable(f"pulling image {image}"))
     if new.phase is Phase.STOPPED and previous.phase is not None:
         yield Happening("Stopped", "the container is stopped, as declared")
 

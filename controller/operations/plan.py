@@ -6,7 +6,7 @@ before a crash: what was done to it stands on the Workspace (see `targets`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from controller.api import (
 )
 from controller.history import Now
 from controller.operations.summary import seen, summarize
-from controller.operations.targets import Change, Ended, Waiting, judge, words
+from controller.operations.targets import ASKED, Change, Ended, Waiting, judge, was_changed, words
 
 FINAL = (ResultState.SUCCEEDED, ResultState.FAILED)
 Lookup = Callable[[str], Workspace | None]  # by name, in the operation's namespace
@@ -79,6 +79,17 @@ def fail_target(
     return replace(progress, status=summarize(operation, progress.status, results, now), begun=begun)
 
 
+def note_changed(progress: Progress, names: Set[str]) -> Progress:
+    """The changes of these targets were made."""
+    results = tuple(
+        result.model_copy(update={"reason": ASKED})
+        if result.name in names and result.state is ResultState.RUNNING
+        else result
+        for result in progress.status.results
+    )
+    return replace(progress, status=progress.status.model_copy(update={"results": results}))
+
+
 class _Step:
     """One step. The results are a copy that is changed; `begun` holds the running targets."""
 
@@ -120,6 +131,8 @@ class _Step:
                 self.wakes.append(began + verdict.again)
             if isinstance(verdict, Change):
                 self.changes.append(verdict)
+            elif result.reason is None and was_changed(self.operation, result, workspace):
+                self.results[index] = result.model_copy(update={"reason": ASKED})
 
     def _begin_more(self) -> None:
         if self.operation.spec.suspend:

@@ -21,7 +21,7 @@ from controller.errors import printable
 from controller.history import Now
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, ObjectRef, merge_patch
 from controller.operations.fit import fit, is_too_big, size
-from controller.operations.plan import FINAL, Progress, fail_target, resolve, step
+from controller.operations.plan import FINAL, Progress, fail_target, note_changed, resolve, step
 from controller.operations.summary import refuse
 from controller.operations.targets import Change
 from controller.store import Entry, Key, Store
@@ -143,15 +143,17 @@ class OperationReconciler:
     async def _make_all(self, run: _Run, operation: WorkspaceOperation, changes: tuple[Change, ...]) -> float | None:
         """Makes the changes; gives the time for another try where one is needed."""
         limit = asyncio.Semaphore(CHANGES_AT_ONCE)
+        made: set[str] = set()
 
-        async def make(change: Change) -> float | None:
+        async def make(change: Change) -> float:
             async with limit:
-                return await self._make(run, operation, change)
+                return await self._make(run, operation, change, made)
 
         retries = await asyncio.gather(*(make(change) for change in changes))
-        return min((retry for retry in retries if retry is not None), default=None)
+        run.progress = note_changed(run.progress, made)
+        return min(retries, default=None)
 
-    async def _make(self, run: _Run, operation: WorkspaceOperation, change: Change) -> float | None:
+    async def _make(self, run: _Run, operation: WorkspaceOperation, change: Change, made: set[str]) -> float:
         namespace = operation.metadata.namespace
         entry = self._workspaces.get((namespace, change.name))
         if entry is None or entry.ref.uid != change.uid or not self._may_act():
@@ -159,8 +161,9 @@ class OperationReconciler:
         try:
             if change.patch:
                 self._workspaces.apply(await self._kube.patch(entry.ref, change.patch, manager=FIELD_MANAGER))
-                return _mono() + LOOK_INTERVAL
-            await self._kube.delete(entry.ref)
+            else:
+                await self._kube.delete(entry.ref)
+            made.add(change.name)
         except (Conflict, Gone):
             return _mono() + CONFLICT_RETRY
         except ApiUnavailable:

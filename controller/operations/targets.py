@@ -1,7 +1,8 @@
 """One Workspace of an operation: what has to be done to it, or how it went. Pure.
 
-What was done is read from the Workspace itself and not from the operation's status: a change and the mark that says
-whose it is are one write. So a crash at any moment leaves either both or none of them, and nothing is done twice.
+What was done is read from the Workspace itself: a change and the mark that says whose it is are one write. So a crash
+at any moment leaves either both or none of them, and nothing is done twice. The operation's status, which may lag
+behind, says it too (reason `Asked`), for when another operation has put its own mark there since.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from controller.api import (
 
 MARK = f"{GROUP}/operation"
 """Annotation: the last WorkspaceOperation that changed the Workspace, as name/uid."""
+ASKED = "Asked"
+"""Reason of a running target: its change was made."""
 STALLED_GRACE = 10.0  # seconds for a restart request to be taken up by a Workspace that is stalled
 REQUEST_LIMIT = 256  # characters that status.lastRestartRequest holds
 
@@ -46,9 +49,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Everything was done; the Workspace isn't there yet. `again`: look again after so many seconds since its begin."""
+    """Everything was done; the Workspace isn't there yet. `again`: look again so many seconds after its begin."""
 
-    words: str
     again: float | None = None
 
 
@@ -76,9 +78,17 @@ def judge(
         return Ended(False, "NotFound", "the Workspace was deleted after the operation had begun")
     if workspace.metadata.deletion_timestamp is not None:
         return Ended(False, "Terminating", "the Workspace is being deleted")
+    is_done = was_changed(operation, result, workspace)
     if kind is Operation.RESTART:
-        return _restart(operation, workspace, elapsed)
-    return _change_state(operation, workspace)
+        return _restart(operation, workspace, is_done, elapsed)
+    return _change_state(operation, workspace, is_done)
+
+
+def was_changed(operation: WorkspaceOperation, result: OperationResult, workspace: Workspace | None) -> bool:
+    """Whether the operation has made its change already. Never so for a Delete, which can't be made twice."""
+    if result.reason == ASKED:
+        return True
+    return workspace is not None and workspace.metadata.annotations.get(MARK) == mark(operation)
 
 
 def mark(operation: WorkspaceOperation) -> str:
@@ -105,14 +115,13 @@ def _delete(result: OperationResult, workspace: Workspace | None) -> Verdict:
     if workspace is None:
         return Ended(True, "Deleted")
     if workspace.metadata.deletion_timestamp is not None:
-        return Waiting(words(workspace))
+        return Waiting()
     return Change(result.name, workspace.metadata.uid, {})
 
 
-def _change_state(operation: WorkspaceOperation, workspace: Workspace) -> Verdict:
+def _change_state(operation: WorkspaceOperation, workspace: Workspace, is_done: bool) -> Verdict:
     wanted, found = _STATES[operation.spec.operation], workspace.spec.desired_state
-    is_ours = _is_ours(operation, workspace)
-    if found is not wanted and is_ours:
+    if found is not wanted and is_done:
         return Ended(False, "Superseded", f"desiredState was changed to {found} by somebody else meanwhile")
     if found is not wanted:
         return Change(
@@ -121,28 +130,28 @@ def _change_state(operation: WorkspaceOperation, workspace: Workspace) -> Verdic
             {"spec": {"desiredState": str(wanted)}, "metadata": {"annotations": {MARK: mark(operation)}}},
         )
     if not _is_current(workspace):
-        return Waiting(words(workspace))
+        return Waiting()
     if _is_true(workspace, "Ready"):
-        return Ended(True, _PAST[operation.spec.operation] if is_ours else "Unchanged")
-    return _stalled(workspace) or Waiting(words(workspace))
+        return Ended(True, _PAST[operation.spec.operation] if is_done else "Unchanged")
+    return _stalled(workspace) or Waiting()
 
 
-def _restart(operation: WorkspaceOperation, workspace: Workspace, elapsed: float) -> Verdict:
-    asked = workspace.restart_request
-    if not _is_ours(operation, workspace):
+def _restart(operation: WorkspaceOperation, workspace: Workspace, is_done: bool, elapsed: float) -> Verdict:
+    """Another request that came after ours covers it."""
+    if not is_done:
         if workspace.spec.desired_state is DesiredState.STOPPED:
             return Ended(True, "Unchanged", "it is declared to be Stopped: there is nothing to restart")
         annotations = {RESTARTED_AT: restart_request(operation), MARK: mark(operation)}
         return Change(workspace.metadata.name, workspace.metadata.uid, {"metadata": {"annotations": annotations}})
-    taken_up = workspace.status.last_restart_request == asked and _is_current(workspace)
+    taken_up = workspace.status.last_restart_request == workspace.restart_request and _is_current(workspace)
     if taken_up and _is_true(workspace, "Ready"):
         return Ended(True, "Restarted")
     stalled = _stalled(workspace)
     if stalled is None:
-        return Waiting(words(workspace))
+        return Waiting()
     if taken_up or elapsed >= STALLED_GRACE:
         return stalled
-    return Waiting(words(workspace), again=STALLED_GRACE)
+    return Waiting(again=STALLED_GRACE)
 
 
 def _stalled(workspace: Workspace) -> Ended | None:
@@ -150,10 +159,6 @@ def _stalled(workspace: Workspace) -> Ended | None:
     if condition is None or condition.status is not ConditionStatus.TRUE:
         return None
     return Ended(False, condition.reason, condition.message)
-
-
-def _is_ours(operation: WorkspaceOperation, workspace: Workspace) -> bool:
-    return workspace.metadata.annotations.get(MARK) == mark(operation)
 
 
 def _is_current(workspace: Workspace) -> bool:

@@ -29,7 +29,7 @@ def status(
 
 
 def reasons(previous: WorkspaceStatus, new: WorkspaceStatus) -> list[str]:
-    return [happening.reason for happening in of_status(previous, new)]
+    return [happening.reason for happening in of_status("alpine", previous, new)]
 
 
 def test_a_start_of_a_new_container_is_told_as_started() -> None:
@@ -81,10 +81,10 @@ def test_a_crash_loop_says_the_same_words_each_time() -> None:
         message = f"restart number {second} follows at 00:00:{second:02}"
         return status("BackOff", ("False", "CrashLoopBackOff", message), lastTermination=ended)
 
-    first, second = list(of_status(status(), crashed(1))), list(of_status(crashed(1), crashed(2)))
+    first, second = list(of_status("alpine", status(), crashed(1))), list(of_status("alpine", crashed(1), crashed(2)))
     assert first == second
     assert [h.reason for h in first] == ["BackOff"]
-    assert list(of_status(crashed(2), crashed(2))) == []
+    assert list(of_status("alpine", crashed(2), crashed(2))) == []
 
 
 def test_an_out_of_memory_kill_is_a_warning() -> None:
@@ -118,3 +118,8 @@ def test_a_workspace_that_was_made_to_be_stopped_is_not_told_as_stopped() -> Non
 def test_messages_fit_the_api_servers_limit() -> None:
     (happening,) = of_action(status(), Update("c", spec().limits, reason="x" * 5000))
     assert len(happening.message) <= 1024
+
+
+def test_a_pull_is_told_with_its_image() -> None:
+    pulling = status("Pulling", ("False", "Pulling", "3 of 7 layers"))
+    assert list(of_status("alpine:3", status("Pending"), pulling)) == [Happening("Pulling", "pulling image alpine:3")]

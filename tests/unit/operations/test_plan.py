@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from controller.api import OperationPhase, ResultState, WorkspaceOperation
-from controller.operations.plan import Progress, fail_target
+from controller.operations.plan import Progress, fail_target, note_changed
 from tests.unit.operations.world import (
     World,
     conditions,
@@ -144,7 +144,13 @@ def test_abort_begins_no_more_and_lets_the_running_end() -> None:
     there.workspaces["w0"]["status"] = {"observedGeneration": 2, "conditions": failed}
     aborted = there.step(op, taken.progress)
     assert aborted.changes == ()
-    assert list(reasons(aborted.progress.status).values()) == ["PolicyViolation", None, "Aborted", "Aborted", "Aborted"]
+    assert list(reasons(aborted.progress.status).values()) == [
+        "PolicyViolation",
+        "Asked",
+        "Aborted",
+        "Aborted",
+        "Aborted",
+    ]
     assert aborted.progress.status.phase is OperationPhase.RUNNING
     there.settle("w1")
     last = there.step(op, aborted.progress).progress.status
@@ -208,3 +214,20 @@ def test_conditions_keep_their_time_until_they_change() -> None:
     second = there.step(op, first).progress
     times = [[c.last_transition_time for c in p.status.conditions] for p in (first, second)]
     assert times[0] == times[1]
+
+
+def test_two_operations_do_not_fight_over_a_workspace() -> None:
+    there = world(1)
+    stop, start = operation("Stop"), operation("Start")
+    other = start.metadata.model_copy(update={"name": "other", "uid": "other-uid"})
+    start = start.model_copy(update={"metadata": other})
+    stopping, starting = there.begin(stop), there.begin(start)
+    for _ in range(5):
+        for op in (stop, start):
+            taken = there.step(op, stopping if op is stop else starting)
+            for change in taken.changes:
+                there.make(change)
+            progress = note_changed(taken.progress, {change.name for change in taken.changes})
+            stopping, starting = (progress, starting) if op is stop else (stopping, progress)
+    assert len(there.done) <= 2
+    assert reasons(stopping.status) == {"w0": "Superseded"}

@@ -9,15 +9,17 @@ from controller.operations.targets import STALLED_GRACE, Change, Ended, Verdict,
 from tests.unit.operations.world import conditions, operation, workspace
 
 
-def judged(kind: str, raw: dict[str, Any] | None, *, mine: bool = False, elapsed: float = 0.0) -> Verdict:
-    op = operation(kind)
+def judged(
+    kind: str, raw: dict[str, Any] | None, *, mine: bool = False, asked: bool = False, elapsed: float = 0.0
+) -> Verdict:
+    op, reason = operation(kind), "Asked" if asked else None
     if raw is not None and mine:
         annotations = {"aicli.dev/operation": "op/op-uid"}
         if kind == "Restart":
             annotations["aicli.dev/restartedAt"] = restart_request(op)
         raw["metadata"]["annotations"] = annotations
     found = Workspace.model_validate(raw) if raw is not None else None
-    return judge(op, OperationResult(name="a", uid="uid-a"), found, elapsed)
+    return judge(op, OperationResult(name="a", uid="uid-a", reason=reason), found, elapsed)
 
 
 def changed(desired: str, **status: Any) -> dict[str, Any]:
@@ -61,11 +63,12 @@ def test_a_definitive_failure_fails_at_once_with_its_reason() -> None:
 
 def test_a_host_that_does_not_answer_is_waited_for() -> None:
     unknown = conditions("Unknown", "HostUnreachable", "no answer")
-    assert judged("Start", workspace("a", conditions=unknown)) == Waiting("HostUnreachable: no answer")
+    assert judged("Start", workspace("a", conditions=unknown)) == Waiting()
 
 
-def test_who_changes_the_state_back_wins() -> None:
-    verdict = judged("Stop", workspace("a", "Running"), mine=True)
+@pytest.mark.parametrize("known_by", ["mine", "asked"], ids=["the mark", "the status"])
+def test_who_changes_the_state_back_wins(known_by: str) -> None:
+    verdict = judged("Stop", workspace("a", "Running"), mine=known_by == "mine", asked=known_by == "asked")
     assert isinstance(verdict, Ended)
     assert verdict.reason == "Superseded"
 
@@ -115,7 +118,7 @@ class TestRestart:
     def test_a_stalled_workspace_gets_a_moment_to_take_it_up(self) -> None:
         stalled = conditions("False", "RetriesExhausted", "spent", stalled=True)
         early = judged("Restart", workspace("a", conditions=stalled), mine=True)
-        assert early == Waiting("RetriesExhausted: spent", again=STALLED_GRACE)
+        assert early == Waiting(again=STALLED_GRACE)
         late = judged("Restart", workspace("a", conditions=stalled), mine=True, elapsed=STALLED_GRACE)
         assert late == Ended(False, "RetriesExhausted", "spent")
 
