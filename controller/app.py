@@ -45,7 +45,7 @@ class App:
     def __init__(
         self, settings: Settings, kube: Kube, make_connect: MakeConnect, make_leadership: MakeLeadership
     ) -> None:
-        self._settings, self._kube = settings, kube
+        self._settings, self.kube = settings, kube
         self._make_connect, self._make_leadership = make_connect, make_leadership
         self._stopping = asyncio.Event()
 
@@ -59,7 +59,7 @@ class App:
         if cluster is None:
             return
         self._build(cluster)
-        async with Server(self._settings.address, self.vitals.facts, self._kube.cluster_id, self.metrics.exposition):
+        async with Server(self._settings.address, self.vitals.facts, self.kube.cluster_id, self.metrics.exposition):
             await self._run()
 
     async def _run(self) -> None:
@@ -78,7 +78,7 @@ class App:
         """Waits for the API server: one that isn't up yet is no reason to give up."""
         while not self._stopping.is_set():
             try:
-                return await self._kube.cluster_id()
+                return await self.kube.cluster_id()
             except ApiUnavailable as error:
                 logger.warning("waiting for the API server", extra={"error": str(error)})
             with suppress(TimeoutError):
@@ -86,7 +86,7 @@ class App:
         return None
 
     def _build(self, cluster: str) -> None:
-        kube, clock = self._kube, asyncio.get_running_loop().time
+        kube, clock = self.kube, asyncio.get_running_loop().time
         self.metrics = Metrics(lambda: self.vitals.state())
         kube.on_write = self.metrics.wrote
         self.leadership = self._make_leadership(cluster, self._led)
@@ -95,7 +95,9 @@ class App:
         self.operations: Store[WorkspaceOperation] = Store(
             "WorkspaceOperation", WorkspaceOperation.model_validate, self._operation_changed
         )
-        self.stores: dict[str, Store[Any]] = {s.kind: s for s in (self.workspaces, self.dockerhosts, self.operations)}
+        self.stores: Mapping[str, Store[Any]] = {
+            s.kind: s for s in (self.workspaces, self.dockerhosts, self.operations)
+        }
         self.users = Users(self.workspaces)
         self.hosts = Hosts(self._make_connect(cluster, kube, self.metrics), self._host_changed, self._pulled)
         self._namespaces = Namespaces(kube, self._namespace_changed)
@@ -114,14 +116,14 @@ class App:
 
     def _build_reconcilers(self, cluster: str) -> None:
         self._dockerhost_reconciler = DockerHostReconciler(
-            self._kube, self.dockerhosts, self.hosts, self.users.of, self.may_act
+            self.kube, self.dockerhosts, self.hosts, self.users.of, self.may_act
         )
         self._operation_reconciler = OperationReconciler(
-            self._kube, self.operations, self.workspaces, lambda: self.may_act() and not self._settings.dry_run
+            self.kube, self.operations, self.workspaces, lambda: self.may_act() and not self._settings.dry_run
         )
         world = World(
             cluster=cluster,
-            kube=self._kube,
+            kube=self.kube,
             workspaces=self.workspaces,
             hosts=self.hosts,
             references=self._references,
@@ -134,7 +136,7 @@ class App:
             dry_run=self._settings.dry_run,
         )
         self._reconciler = Reconciler(world)
-        self.queues = {
+        self.queues: Mapping[str, KeyedQueue[Key]] = {
             "workspaces": KeyedQueue(self._reconcile),
             "dockerhosts": KeyedQueue(self._reconcile_host),
             "operations": KeyedQueue(self._reconcile_operation),
@@ -169,7 +171,7 @@ class App:
         await self.recorder.close()
         await self.hosts.close()
         await self._watch.close(0.5)
-        await self._kube.close()
+        await self.kube.close()
 
     def may_act(self) -> bool:
         """Only the leader; and not before everything was listed once: half a picture must not be acted on."""

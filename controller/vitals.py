@@ -5,28 +5,49 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+from controller.api import Workspace
+from controller.collector import Collector
+from controller.events import Recorder
 from controller.health import Facts, HostState, WatchState
+from controller.hosts import Hosts
+from controller.kube import Kube
+from controller.lease import Leadership
+from controller.queue import KeyedQueue
+from controller.sampler import Sampler
 from controller.scrape import HostNow, State
+from controller.store import Key, Store
 from controller.watch import Watch
 from controller.web import LoopLag
 
-if TYPE_CHECKING:
-    from controller.app import App
+
+class Parts(Protocol):
+    """The parts of a running controller (`controller.app.App`) that are read here."""
+
+    kube: Kube
+    leadership: Leadership
+    stores: Mapping[str, Store[Any]]
+    workspaces: Store[Workspace]
+    hosts: Hosts
+    queues: Mapping[str, KeyedQueue[Key]]
+    collector: Collector
+    recorder: Recorder
+    sampler: Sampler
 
 
 class Vitals:
-    """Reads the parts of a running App."""
+    """Reads the parts of a running controller."""
 
-    def __init__(self, app: App, watch: Watch, lag: LoopLag) -> None:
+    def __init__(self, app: Parts, watch: Watch, lag: LoopLag) -> None:
         self._app, self._watch, self._lag = app, watch, lag
 
     def facts(self) -> Facts:
         """For /healthz and /readyz."""
         app, now = self._app, asyncio.get_running_loop().time()
         return Facts(
-            api_age=now - app._kube.last_answer,
+            api_age=now - app.kube.last_answer,
             watching=self._watch.is_alive,
             leading=app.leadership.may_act(),
             loop_lag=self._lag.seconds,

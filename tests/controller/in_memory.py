@@ -13,7 +13,7 @@ from controller.engine.memory import MemoryEngine
 from controller.engine.memory_host import MemoryHost
 from controller.engine.protocol import Engine
 from controller.hosts import Connect
-from controller.kube import Kube
+from controller.kube import ApiUnavailable, Kube
 from controller.lease import Leadership
 from controller.metrics import Metrics
 from controller.settings import Settings
@@ -69,6 +69,18 @@ async def running(host: MemoryHost, writes: list[tuple[str, str, float]] | None 
     finally:
         app.stop()
         await task
+
+
+async def crash(app: App) -> None:
+    """From now on nothing that the controller does reaches anything; then it ends. As a kill, seen from outside."""
+
+    async def lost(call: Any) -> Any:
+        call.close()
+        raise ApiUnavailable("the controller has crashed")
+
+    app.kube._call = lost  # type: ignore[method-assign]
+    for host in app.hosts:
+        await host.engine.close()
 
 
 def _may_act(app: App, task: asyncio.Task[None]) -> bool:
