@@ -129,7 +129,8 @@ def make_stack(
     made: list[Stack] = []
     yield make
     for stack in made:
-        stack.cluster.kubectl("delete", "namespace", stack.namespace, "--wait=false")
+        if stack.cluster.running:  # its own fixture may have ended it before this one
+            stack.cluster.kubectl("delete", "namespace", stack.namespace, "--wait=false")
 
 
 @pytest.fixture
