@@ -75,6 +75,8 @@ class DockerHostReconciler:
         silent = host is None or not host.cache.is_known()
         if silent and name not in self._hosts.problems and self._hosts.settles_at(name) > _mono():
             return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
+        if host is not None and silent and _has_secrets(entry.object):
+            self._hosts.renew(name)
         new = host_status(entry.object, host, self._hosts.problems.get(name), len(workspaces), datetime.now(UTC))
         if new == previous:
             return None
@@ -94,6 +96,11 @@ class DockerHostReconciler:
             return False
         await self._kube.set_finalizers(entry.ref, [f for f in meta.finalizers if f != naming.HOST_FINALIZER])
         return True
+
+
+def _has_secrets(host: DockerHost) -> bool:
+    """Whether a lost connection may come from Secrets that were rotated."""
+    return host.spec.tls_secret_ref is not None or host.spec.ssh_secret_ref is not None
 
 
 def host_status(

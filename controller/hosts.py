@@ -17,7 +17,7 @@ from controller.api import DockerHost, HostPolicy
 from controller.engine.cache import UNKNOWN_AFTER, HostCache
 from controller.engine.protocol import Engine, EngineInfo
 from controller.engine.pulls import ImagePuller
-from controller.errors import ConfigurationError, HostUnreachable, WorkspaceError
+from controller.errors import ConfigurationError, WorkspaceError
 from controller.observed import Observed
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Host:
     puller: ImagePuller
     info: EngineInfo
     policy: HostPolicy
+    made_from: object  # the part of the DockerHost's spec that the connection was made from
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def observed(self, uid: str) -> Observed:
@@ -94,8 +95,16 @@ class Hosts:
         host = self._hosts.get(name)
         if host is not None:
             host.policy = wanted.spec.policy
+            if host.made_from != _connection(wanted):
+                self._wanted_since[name] = time.monotonic()
+                self.renew(name)
         elif name not in self._connecting:
             self._connecting[name] = asyncio.create_task(self._connect_until_done(name), name=f"connect {name}")
+
+    def renew(self, name: str) -> None:
+        """Connects afresh, with the Secrets as they are now: they may have been rotated."""
+        if name in self._hosts and name not in self._connecting:
+            self._connecting[name] = asyncio.create_task(self._renew(name), name=f"renew {name}")
 
     async def remove(self, name: str) -> None:
         """Lets go of a host that is no longer declared. Its containers stay."""
@@ -109,17 +118,14 @@ class Hosts:
         if host is not None:
             await self._close(host)
 
-    async def reconnect(self, name: str) -> None:
-        """Connects afresh, with the Secrets as they are now."""
-        wanted = self._wanted.get(name)
-        if wanted is not None:
-            await self.remove(name)
-            self.apply(wanted)
-
     async def close(self) -> None:
         """Lets go of all hosts."""
         for name in [*self._hosts, *self._connecting]:
             await self.remove(name)
+
+    async def _renew(self, name: str) -> None:
+        await self._close(self._hosts.pop(name))
+        await self._connect_until_done(name)
 
     async def _connect_until_done(self, name: str) -> None:
         wait, longest = RECONNECT
@@ -150,7 +156,7 @@ class Hosts:
             raise
         cache = HostCache(engine, on_change=lambda uid: self._on_change(name, uid))
         puller = ImagePuller(engine, self._on_pulled)
-        host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy)
+        host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy, _connection(wanted))
         host.tasks.append(asyncio.create_task(self._run_cache(host), name=f"cache {name}"))
         self._hosts[name] = host
         logger.info("connected", extra={"host": name, "engine": info.version, "api": info.api_version})
@@ -181,6 +187,6 @@ class Hosts:
         await host.engine.close()
 
 
-def unreachable(host: Host) -> HostUnreachable | None:
-    """Why a connected host can't be reached now; None where it can."""
-    return None if host.cache.is_known() else HostUnreachable(host.cache.problem)
+def _connection(wanted: DockerHost) -> object:
+    spec = wanted.spec
+    return spec.endpoint, spec.tls_secret_ref, spec.ssh_secret_ref, spec.max_concurrent_operations
