@@ -60,11 +60,7 @@ def change(cluster: Cluster, what: Change, selection: Selection, how: How) -> No
 
 def _targets(cluster: Cluster, selection: Selection) -> tuple[list[Object], list[str]]:
     """The Workspaces that exist, and the names of those that don't."""
-    if selection.names and (selection.selector or selection.all or selection.all_namespaces):
-        raise typer.BadParameter("give names, or -l or --all (with -A in all namespaces), not both")
     if not selection.names:
-        if not selection.selector and not selection.all:
-            raise typer.BadParameter("which ones? Give names, -l SELECTOR or --all")
         return cluster.select(
             "Workspace", None if selection.all_namespaces else cluster.namespace, selection.selector
         ), []

@@ -33,6 +33,15 @@ class Selection:
     all_namespaces: bool = False
 
 
+def selected(names: list[str] | None, selector: str | None, all: bool, all_namespaces: bool) -> Selection:
+    """What a verb that changes something is about: it must be told. Raises typer.BadParameter."""
+    if names and (selector or all or all_namespaces):
+        raise typer.BadParameter("give names, or -l or --all (with -A in all namespaces), not both")
+    if not names and not selector and not all:
+        raise typer.BadParameter("which ones? Give names, -l SELECTOR or --all")
+    return Selection(tuple(names or ()), selector, all, all_namespaces)
+
+
 class Format(StrEnum):
     """How results are printed."""
 

@@ -12,10 +12,10 @@ from controller.cli.options import (
     Namespace,
     Plain,
     PlainOutput,
-    Selection,
     Selector,
     Timeout,
     Wait,
+    selected,
 )
 
 
@@ -43,6 +43,6 @@ def pause(
     from controller.cli.changing import Change, How, change
     from controller.cli.cluster import Cluster
 
+    selection = selected(names, selector, all, all_namespaces)
     what = Change("pause", "should be Paused", {"spec": {"desiredState": "Paused"}})
-    selection = Selection(tuple(names or ()), selector, all, all_namespaces)
     change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))

@@ -14,10 +14,10 @@ from controller.cli.options import (
     Namespace,
     Plain,
     PlainOutput,
-    Selection,
     Selector,
     Timeout,
     Wait,
+    selected,
 )
 
 
@@ -47,8 +47,8 @@ def restart(
     from controller.cli.changing import Change, How, change
     from controller.cli.cluster import Cluster
 
+    selection = selected(names, selector, all, all_namespaces)
     request = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # each restart is one new value
     annotation = {"metadata": {"annotations": {"aicli.dev/restartedAt": request}}}
     what = Change("restart", "will restart", annotation, "Restart")
-    selection = Selection(tuple(names or ()), selector, all, all_namespaces)
     change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))

@@ -12,10 +12,10 @@ from controller.cli.options import (
     Namespace,
     Plain,
     PlainOutput,
-    Selection,
     Selector,
     Timeout,
     Wait,
+    selected,
 )
 
 
@@ -45,6 +45,6 @@ def start(
     from controller.cli.changing import Change, How, change
     from controller.cli.cluster import Cluster
 
+    selection = selected(names, selector, all, all_namespaces)
     what = Change("start", "should be Running", {"spec": {"desiredState": "Running"}}, "Start")
-    selection = Selection(tuple(names or ()), selector, all, all_namespaces)
     change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))

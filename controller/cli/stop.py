@@ -12,10 +12,10 @@ from controller.cli.options import (
     Namespace,
     Plain,
     PlainOutput,
-    Selection,
     Selector,
     Timeout,
     Wait,
+    selected,
 )
 
 
@@ -44,6 +44,6 @@ def stop(
     from controller.cli.changing import Change, How, change
     from controller.cli.cluster import Cluster
 
+    selection = selected(names, selector, all, all_namespaces)
     what = Change("stop", "should be Stopped", {"spec": {"desiredState": "Stopped"}}, "Stop")
-    selection = Selection(tuple(names or ()), selector, all, all_namespaces)
     change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))

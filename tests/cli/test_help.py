@@ -1,0 +1,103 @@
+"""Help and completion: there for every verb, and quick."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.main import get_command
+
+from controller.cli.app import app
+from tests.cli.commands import run
+
+VERBS = tuple(get_command(app).commands)  # type: ignore[attr-defined]
+HEAVY = ("lightkube", "docker", "kopf", "yaml", "controller.api")
+
+
+def test_every_verb_that_is_promised_is_there() -> None:
+    promised = {
+        "list",
+        "describe",
+        "start",
+        "stop",
+        "pause",
+        "restart",
+        "plan",
+        "validate",
+        "top",
+        "watch",
+        "logs",
+        "exec",
+    }
+    assert set(VERBS) == promised
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb_has_examples(verb: str) -> None:
+    answer = run(verb, "--help")
+    assert answer.code == 0
+    assert f"Examples:\n    kubectl workspace {verb}" in answer.out
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_imports_nothing_heavy(verb: str) -> None:
+    program = (
+        "import sys; from controller.cli.app import app\n"
+        f"try: app([*{[verb] if verb else []}, '--help'])\n"
+        f"except SystemExit: print([m for m in {HEAVY} if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_verb_shows_the_help() -> None:
+    assert "Commands:" in run().out + run().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("lst",),
+        ("list", "--nope"),
+        ("list", "-o", "xml"),
+        ("list", "a", "-A"),
+        ("start",),
+        ("stop", "a", "--all"),
+        ("stop", "a", "--wait", "--timeout", "soon"),
+        ("restart", "a", "-l", "b=c"),
+        ("describe",),
+        ("plan",),
+        ("plan", "a", "-f", "b.yaml"),
+        ("logs",),
+        ("logs", "a", "--since", "yesterday"),
+        ("logs", "a", "--tail", "-1"),
+        ("exec",),
+        ("exec", "-t", "a"),
+        ("exec", "-it", "a"),
+        ("top", "a", "-A"),
+        ("validate", "ws.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_exit_code_2_with_one_line_that_says_why(wrong: tuple[str, ...]) -> None:
+    answer = run(*wrong, env={"KUBECONFIG": "/nowhere"})
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1].startswith("Error: ")
+
+
+def complete(*words: str, kubeconfig: str = "/nowhere") -> list[str]:
+    """What kubectl would get for these words, the last one unfinished."""
+    program = "from controller.cli.completion import main; main()"
+    command = [sys.executable, "-c", program, *words]
+    env = {"KUBECONFIG": kubeconfig, "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.splitlines()
+
+
+def test_kubectl_completes_verbs_options_and_values() -> None:
+    assert [line.partition("\t")[0] for line in complete("st")] == ["start", "stop", ":4"]
+    assert "--selector" in [line.partition("\t")[0] for line in complete("stop", "--")]
+    assert complete("list", "-o", "") == ["table", "wide", "json", "yaml", ":4"]
+    assert complete("validate", "-f", "")[-1] == ":0"
+
+
+def test_completion_says_nothing_where_there_is_no_cluster() -> None:
+    assert complete("stop", "a")[-1] == ":4"
