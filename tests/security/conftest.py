@@ -9,6 +9,7 @@ import pytest
 from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
+from tests.security.api import Api
 from tests.security.report import THREATS, Tally
 from tests.security.stack import PATIENCE, SERVICE_ACCOUNT, SYSTEM, Stack, Tenant
 from tests.waiting import eventually
@@ -87,7 +88,8 @@ def stack(
     listen = f"127.0.0.1:{free_port()}"
     controller = _controller(secure_cluster, directory, listen)
     tenants = [_tenant(secure_cluster, user, namespace) for user, namespace in (("alice", "team-a"), ("bob", "team-b"))]
-    found = Stack(secure_cluster, secure_engine, controller, listen, directory / "projects", *tenants)
+    admin = Api(secure_cluster.kubeconfig)
+    found = Stack(secure_cluster, admin, secure_engine, controller, listen, directory / "projects", *tenants)
     for tenant in tenants:
         found.project(tenant.namespace, "shop")
     found.apply_host("default", {"endpoint": secure_engine.endpoint, "policy": found.policy()})
@@ -106,14 +108,14 @@ def stack(
 def alice(stack: Stack) -> Iterator[Tenant]:
     """The attacker; her Workspaces are deleted at the end."""
     yield stack.alice
-    stack.alice.kubectl("delete", "workspaces", "--all", f"--timeout={PATIENCE:.0f}s")
+    stack.alice.delete_all()
 
 
 @pytest.fixture
 def bob(stack: Stack) -> Iterator[Tenant]:
     """The neighbour; his Workspaces are deleted at the end."""
     yield stack.bob
-    stack.bob.kubectl("delete", "workspaces", "--all", f"--timeout={PATIENCE:.0f}s")
+    stack.bob.delete_all()
 
 
 def _engine(engine: Engine) -> Iterator[Engine]:
@@ -135,6 +137,7 @@ def _controller(cluster: ControlPlane, directory: Path, listen: str) -> Process:
 def _tenant(cluster: ControlPlane, user: str, namespace: str) -> Tenant:
     cluster.kubectl("create", "namespace", namespace)
     cluster.kubectl("create", "rolebinding", user, "-n", namespace, "--clusterrole=edit", f"--user={user}")
-    tenant = Tenant(namespace, cluster.user_kubeconfig(user))
+    kubeconfig = cluster.user_kubeconfig(user)
+    tenant = Tenant(namespace, kubeconfig, Api(kubeconfig))
     eventually(lambda: "yes" in tenant.kubectl("auth", "can-i", "create", "workspaces.aicli.dev"), PATIENCE)
     return tenant

@@ -1,7 +1,6 @@
 """The real stack under attack: an API server, Docker engines, the controller with its own rights, and two tenants."""
 
 import contextlib
-import json
 import subprocess
 import urllib.request
 from dataclasses import dataclass
@@ -10,12 +9,14 @@ from typing import Any
 
 from controller import naming
 from devcluster import ControlPlane, Engine, Process, binaries
+from tests.security.api import Api
 from tests.waiting import eventually
 
 SYSTEM = "workspace-system"
 SERVICE_ACCOUNT = "workspace-controller"
 PATIENCE = 60.0  # seconds; a busy machine is no attack
 API = "aicli.dev/v1alpha1"
+HOSTS = f"/apis/{API}/dockerhosts"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Tenant:
 
     namespace: str
     kubeconfig: Path
+    api: Api
 
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
         """kubectl with the tenant's own rights, in their namespace. Raises CalledProcessError, stderr in its notes."""
@@ -37,22 +39,18 @@ class Tenant:
 
     def apply(self, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> None:
         """Applies a Workspace; it ends at once when it is to be gone."""
-        self.apply_object("Workspace", name, {"spec": {"terminationGracePeriodSeconds": 0} | (spec or {})}, **metadata)
-
-    def apply_object(self, kind: str, name: str, content: dict[str, Any], api: str = API, **metadata: Any) -> None:
-        """Applies any object."""
-        meta = {"name": name, "namespace": self.namespace} | metadata
-        body = {"apiVersion": api, "kind": kind, "metadata": meta} | content
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        asked = {"terminationGracePeriodSeconds": 0} | (spec or {})
+        body = {"apiVersion": API, "kind": "Workspace", "metadata": {"name": name} | metadata, "spec": asked}
+        self.api.apply(self._workspaces, body)
 
     def secret(self, name: str, values: dict[str, str], kind: str = "Opaque") -> None:
         """Makes a Secret."""
-        self.apply_object("Secret", name, {"type": kind, "stringData": values}, api="v1")
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "stringData": values}
+        self.api.apply(f"/api/v1/namespaces/{self.namespace}/secrets", body)
 
     def workspace(self, name: str) -> dict[str, Any]:
         """The Workspace as it is now."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", "workspace", name, "-o", "json"))
-        return found
+        return self.api.get(f"{self._workspaces}/{name}")
 
     def status(self, name: str) -> dict[str, Any]:
         """Its status; empty before the first."""
@@ -61,7 +59,22 @@ class Tenant:
 
     def delete(self, name: str) -> None:
         """Deletes the Workspace and waits until it is gone."""
-        self.kubectl("delete", "workspace", name, "--ignore-not-found", f"--timeout={PATIENCE:.0f}s")
+        self.api.request("DELETE", f"{self._workspaces}/{name}")
+        eventually(lambda: name not in self.names(), PATIENCE)
+
+    def delete_all(self) -> None:
+        """Deletes every Workspace of the namespace and waits until they are gone."""
+        if self.names():
+            self.api.request("DELETE", self._workspaces)
+            eventually(lambda: not self.names(), PATIENCE)
+
+    def names(self) -> list[str]:
+        """The Workspaces that there are."""
+        return [item["metadata"]["name"] for item in self.api.get(self._workspaces)["items"]]
+
+    @property
+    def _workspaces(self) -> str:
+        return f"/apis/{API}/namespaces/{self.namespace}/workspaces"
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ class Stack:
     """Everything that an attack needs to be made, and to be looked at. The oracle never asks the controller."""
 
     cluster: ControlPlane
+    admin: Api
     engine: Engine
     controller: Process
     listen: str
@@ -126,12 +140,18 @@ class Stack:
     def apply_host(self, name: str, spec: dict[str, Any]) -> None:
         """Applies a DockerHost, as its administrator."""
         body = {"apiVersion": API, "kind": "DockerHost", "metadata": {"name": name}, "spec": spec}
-        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        self.admin.apply(HOSTS, body)
+
+    def delete_host(self, name: str) -> None:
+        """Deletes a DockerHost and waits until it is gone."""
+        self.admin.request("DELETE", f"{HOSTS}/{name}")
+        gone = lambda: name not in [host["metadata"]["name"] for host in self.admin.get(HOSTS)["items"]]  # noqa: E731
+        eventually(gone, PATIENCE)
 
     def host_ready(self, name: str) -> dict[str, Any]:
         """A DockerHost's condition Ready; LookupError before the first."""
-        host = json.loads(self.cluster.kubectl("get", "dockerhost", name, "-o", "json"))
-        conditions: dict[str, dict[str, Any]] = {c["type"]: c for c in host.get("status", {}).get("conditions", [])}
+        status = self.admin.get(f"{HOSTS}/{name}").get("status", {})
+        conditions: dict[str, dict[str, Any]] = {c["type"]: c for c in status.get("conditions", [])}
         return conditions["Ready"]
 
     def policy(self, **changes: Any) -> dict[str, Any]:

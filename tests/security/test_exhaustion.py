@@ -127,7 +127,7 @@ def test_the_workspace_over_quota_is_refused(stack: Stack, alice: Tenant) -> Non
         {"command": ["x"] * 100000},
         {"owner": "x" * 100000},
         {"volumes": [{"name": f"v{i}", "mountPath": f"/v{i}"} for i in range(1000)]},
-        {"ports": [{"containerPort": i + 1} for i in range(5000)]},
+        {"ports": [{"name": f"p{i}", "containerPort": i + 1} for i in range(5000)]},
         {"terminationGracePeriodSeconds": 10**9},
         {"recovery": {"backoff": {"initialSeconds": 0}}},
         {"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 0}},

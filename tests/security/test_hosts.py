@@ -118,7 +118,7 @@ def test_a_host_that_lists_nobody_is_for_nobody(stack: Stack, alice: Tenant) -> 
     try:
         assert "policy.namespaces" in stack.refusal(alice, "intruder", {"host": "nobodys"})
     finally:
-        stack.cluster.kubectl("delete", "dockerhost", "nobodys", f"--timeout={PATIENCE:.0f}s")
+        stack.delete_host("nobodys")
 
 
 def _never_ready(stack: Stack, name: str, spec: dict[str, object]) -> str:
@@ -134,7 +134,7 @@ def _never_ready(stack: Stack, name: str, spec: dict[str, object]) -> str:
 
         return eventually(told, PATIENCE)
     finally:
-        stack.cluster.kubectl("delete", "dockerhost", name, f"--timeout={PATIENCE:.0f}s")
+        stack.delete_host(name)
 
 
 @remote

@@ -13,6 +13,7 @@ network = pytest.mark.threat("network")
 ports = pytest.mark.threat("ports")
 
 SERVER = {"command": ["httpd", "-f", "-p", "8080", "-h", "/etc"]}
+REQUEST = "printf 'GET /hostname HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} {port}"
 FIRST_PORT, LAST_PORT = 20000, 29999
 _LISTENING = "0A"
 
@@ -28,8 +29,8 @@ def _gateway(box: dict[str, Any]) -> str:
 
 
 def _reaches(stack: Stack, box: dict[str, Any], address: str, port: int = 8080) -> bool:
-    code, _ = stack.execute(box, "wget", "-T", "2", "-q", "-O", "-", f"http://{address}:{port}/hostname")
-    return code == 0
+    _, output = stack.execute(box, "sh", "-c", REQUEST.format(address=address, port=port))
+    return "HTTP/" in output
 
 
 @network
@@ -130,13 +131,13 @@ def test_networks_come_from_the_hosts_pool_and_go_with_the_last_workspace(stack:
 def test_the_hosts_address_and_port_are_not_the_tenants_choice(
     stack: Stack, alice: Tenant, port: dict[str, Any]
 ) -> None:
-    assert "ports" in stack.refusal(alice, "port", {"ports": [port]})
+    assert "ports" in stack.refusal(alice, "port", {"ports": [{"name": "p"} | port]})
 
 
 @ports
 @pytest.mark.parametrize("container_port", [22, 443, 8080])
 def test_ports_are_published_on_loopback_within_the_range(stack: Stack, alice: Tenant, container_port: int) -> None:
-    box = stack.start(alice, "published", {"ports": [{"containerPort": container_port}]})
+    box = stack.start(alice, "published", {"ports": [{"name": "p", "containerPort": container_port}]})
     for bindings in box["NetworkSettings"]["Ports"].values():
         for binding in bindings:
             assert binding["HostIp"] == "127.0.0.1"
@@ -145,19 +146,18 @@ def test_ports_are_published_on_loopback_within_the_range(stack: Stack, alice: T
 
 @ports
 def test_a_published_port_is_reached_from_the_host_alone(stack: Stack, alice: Tenant, bob: Tenant) -> None:
-    box = stack.start(alice, "published", SERVER | {"ports": [{"containerPort": 8080}]})
+    box = stack.start(alice, "published", SERVER | {"ports": [{"name": "p", "containerPort": 8080}]})
     port = int(box["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"])
     neighbour = stack.start(bob, "neighbour")
-    url = f"http://127.0.0.1:{port}/hostname"
-    reach = [*stack.engine.enter, "busybox", "wget", "-T", "2", "-q", "-O", "-", url]
-    eventually(lambda: subprocess.run(reach, capture_output=True, check=True), PATIENCE)
+    reach = [*stack.engine.enter, "busybox", "sh", "-c", REQUEST.format(address="127.0.0.1", port=port)]
+    eventually(lambda: b"HTTP/" in subprocess.run(reach, capture_output=True, check=True).stdout, PATIENCE)
     for address in ("127.0.0.1", _gateway(neighbour), _gateway(box)):
         assert not _reaches(stack, neighbour, address, port)
 
 
 @ports
 def test_two_workspaces_never_share_a_port(stack: Stack, alice: Tenant, bob: Tenant) -> None:
-    boxes = [stack.start(tenant, "sharer", {"ports": [{"containerPort": 80}]}) for tenant in (alice, bob)]
+    boxes = [stack.start(tenant, "sharer", {"ports": [{"name": "p", "containerPort": 80}]}) for tenant in (alice, bob)]
     chosen = [box["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"] for box in boxes]
     assert len(set(chosen)) == 2
 
