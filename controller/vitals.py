@@ -61,7 +61,10 @@ class Vitals:
     def state(self) -> State:
         """For /metrics."""
         app, now = self._app, asyncio.get_running_loop().time()
-        phases = Counter((str(w.status.phase or "Pending"), w.spec.host) for w in app.workspaces.values())
+        declared = {name for _, name in app.stores["DockerHost"]}
+        # Any other name is a tenant's own text: a label with its values would have no bound.
+        workspaces = ((w.status.phase or "Pending", w.spec.host) for w in app.workspaces.values())
+        phases = Counter((str(phase), host if host in declared else "") for phase, host in workspaces)
         return State(
             leading=app.leadership.may_act(),
             loop_lag=self._lag.seconds,
