@@ -1,0 +1,47 @@
+"""The image as it is shipped, built once for all tests, and the end-to-end fixtures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devcluster import Engine
+from devcluster.paths import REPOSITORY
+from tests.e2e.conftest import make_stack, own_cluster, stack  # noqa: F401 - fixtures
+from tests.shipping import base_image
+
+IMAGE = "workspace-controller:test"
+_CONTEXT = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore", "controller", "devcluster")
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of the image, built from this checkout on a base made here, with no network."""
+    base = base_image.load(engine)
+    context = _context(tmp_path_factory.mktemp("context"))
+    build(engine, context, base, IMAGE)
+    return IMAGE
+
+
+def build(engine: Engine, context: Path, base: str, tag: str, target: str | None = None) -> None:
+    """docker build, with the builder that every Docker has."""
+    command = ["docker", "--host", engine.endpoint, "build", "--quiet", "--network", "none", "--tag", tag]
+    command += ["--build-arg", f"BASE={base}", *(["--target", target] if target else []), str(context)]
+    done = subprocess.run(command, env=os.environ | {"DOCKER_BUILDKIT": "0"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _context(folder: Path) -> Path:
+    """The checkout, with wheels/ beside it."""
+    for name in _CONTEXT:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    shutil.copytree(base_image.wheels(), folder / "wheels")
+    return folder
