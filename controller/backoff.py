@@ -62,7 +62,8 @@ def account(history: History, container: Container | None, recovery: Recovery, f
 
 def _account(history: History, container: Container | None, recovery: Recovery, fresh: bool, now: Now) -> Accounting:
     base = 0 if fresh else history.retries
-    exhausted = history.exhausted and not fresh
+    live = container is not None and container.is_live  # started by hand: it is given up no more
+    exhausted = history.exhausted and not fresh and not live
     seen = container.finished_at if container else None
     if container is None or seen is None:
         return Accounting(base, history.restart_count, None if exhausted else now.mono, exhausted)
@@ -103,11 +104,9 @@ def _counted_before(
     """The wait goes on where it was: by our own clock if we noticed the exit, else by the status', never for longer."""
     if exhausted:
         return Accounting(base, history.restart_count, None, True)
-    if fresh or history.next_retry_at is None:
-        return Accounting(base, history.restart_count, now.mono, False)
-    remembered = _remembered(history, seen)
+    remembered = ExitSeen(seen, now.mono) if fresh else _remembered(history, seen)
     if remembered is None:
-        left = (history.next_retry_at - now.wall).total_seconds()
+        left = (history.next_retry_at - now.wall).total_seconds() if history.next_retry_at is not None else 0.0
         remembered = ExitSeen(seen, now.mono + min(max(left, 0.0), _delay(base, recovery)))
     return Accounting(base, history.restart_count, remembered.due, False, remembered)
 

@@ -206,11 +206,13 @@ def _restart_request(desired: Desired, observed: Observed, history: History) -> 
 def _next_retry(
     plan: Plan, where: cond.Situation, history: History, previous: WorkspaceStatus, now: Now
 ) -> datetime | None:
+    before = previous.next_retry_at
+    if where.phase == "Unknown":
+        return before  # a wait goes on, and must outlive an outage of the host
     tries_again = where.phase == "BackOff" or bool(history.memory.failures)
-    if not tries_again or where.phase == "Unknown" or plan.wake_at is None:
+    if not tries_again or plan.wake_at is None:
         return None
     at = now.wall_at(plan.wake_at).replace(microsecond=0)
-    before = previous.next_retry_at
     if before is not None and abs((at - before).total_seconds()) <= TIME_TOLERANCE:
         return before
     return at

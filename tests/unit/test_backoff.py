@@ -103,6 +103,26 @@ def test_a_clock_that_jumped_back_between_two_processes_lengthens_no_wait() -> N
     assert account(before, EXITED, RECOVERY, False, NOW).due == NOW.mono + 20
 
 
+def test_a_wait_that_this_process_began_goes_on_though_the_status_has_no_time_for_it() -> None:
+    known = memory(exit_seen=ExitSeen(EXITED.finished_at, NOW.mono + 15))  # type: ignore[arg-type]
+    before = history(retries=3, last_exit_at=EXITED.finished_at, memory=known)
+    assert account(before, EXITED, RECOVERY, False, NOW).due == NOW.mono + 15
+
+
+def test_a_wait_that_was_called_off_does_not_come_back() -> None:
+    known = memory(exit_seen=ExitSeen(EXITED.finished_at, NOW.mono + 15))  # type: ignore[arg-type]
+    before = history(retries=3, last_exit_at=EXITED.finished_at, memory=known)
+    called_off = account(before, EXITED, RECOVERY, True, NOW).exit_seen
+    later = replace(before, memory=memory(exit_seen=called_off))
+    assert account(later, EXITED, RECOVERY, False, NOW).due == NOW.mono
+
+
+def test_a_container_that_was_given_up_and_started_by_hand_is_given_up_no_more() -> None:
+    running = replace(EXITED, state=ContainerState.RUNNING, started_at=LATER)
+    before = history(retries=5, exhausted=True, last_exit_at=EXITED.finished_at)
+    assert not account(before, running, RECOVERY, False, NOW).exhausted
+
+
 def test_the_exit_code_of_a_run_is_kept_while_the_next_one_goes_on() -> None:
     running = replace(EXITED, state=ContainerState.RUNNING, started_at=LATER, exit_code=0)
     counted = account(history(ended=EXITED, last_exit_at=EXITED.finished_at), running, RECOVERY, False, NOW)

@@ -126,6 +126,15 @@ def test_an_unreachable_host_is_unknown_and_keeps_what_was_known() -> None:
     assert found.last_error.message == "connection refused"
 
 
+def test_a_back_off_outlives_an_outage_of_the_host() -> None:
+    wanted = desired()
+    there = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=49, seconds=59))
+    waiting = told(wanted, observed(there), history(retries=2))
+    outage = told(wanted, observed(known=False), from_status(waiting, memory()), waiting)
+    assert outage.next_retry_at == waiting.next_retry_at is not None
+    assert plan(wanted, observed(there), from_status(outage, memory()), NOW).actions == ()
+
+
 @pytest.mark.parametrize(("known", "stalled"), [(True, "False"), (False, "True")])
 def test_terminating(known: bool, stalled: str) -> None:
     wanted = desired(deletionTimestamp="2026-01-01T12:30:00Z")
