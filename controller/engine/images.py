@@ -15,7 +15,7 @@ from controller.engine.deadlines import CALL_DEADLINES
 from controller.engine.failures import engine_failure, explanation, is_status, pull_failure
 from controller.engine.protocol import Credentials, Image
 from controller.engine.transport import Call, Transport, json_lines
-from controller.errors import CallTimeout, ImageError, ImageUnavailable, WorkspaceError
+from controller.errors import CallTimeout, ImageError, WorkspaceError
 from controller.policy import normalize_image
 
 _MEGABYTE = 1_000_000
@@ -53,8 +53,8 @@ def may_pull(connection: Connection, reference: str, credentials: Credentials | 
         connection.request("GET", "/distribution/{0}/json", name, timeout=deadline, headers=_headers(credentials))
     except docker.errors.APIError as error:
         failure = pull_failure(explanation(error), reference)
-        if isinstance(failure, ImageUnavailable):
-            return False
+        if failure.reason in ("ImageNotFound", "ImageAccessDenied"):
+            return False  # the registry's own answer; one that can't be reached has given none
         raise failure from error
     return True
 

@@ -87,7 +87,7 @@ def test_answers_of_the_engine_have_a_name(
         ("unauthorized: authentication required", "ImageAccessDenied", ImageUnavailable),
         ("toomanyrequests: You have reached your pull rate limit", "ErrImagePull", ImageError),
         ('Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused', "ErrImagePull", ImageError),
-        ('Get "https://r/v2/": dial tcp: lookup r: no such host', "ErrImagePull", ImageError),
+        ('Get "https://r/v2/": dial tcp: lookup r: no such host', "ErrImagePull", ImageUnavailable),
         ("write /var/lib/docker/tmp/x: no space left on device", "NoSpaceLeft", NoSpace),
     ],
 )  # fmt: skip

@@ -121,6 +121,12 @@ async def test_registry_that_is_down_is_no_definitive_answer(stage: Stage) -> No
         assert not raised.value.definitive
 
 
+async def test_registry_that_can_not_be_found_has_denied_nothing(stage: Stage) -> None:
+    with pytest.raises(ImageError) as raised:
+        await stage.engine.may_pull("registry.invalid/team-a/app:1", None)
+    assert raised.value.reason == "ErrImagePull"
+
+
 async def test_pull_without_progress_is_given_up(stage: Stage) -> None:
     stage.registry.pause()
     try:
