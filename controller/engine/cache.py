@@ -226,12 +226,12 @@ class HostCache:
             self.problem = str(error)
             return False
         self.stats.lists += 1
-        first = not self.is_known()
-        if first:
+        if self.contact_age() >= UNKNOWN_AFTER:
             self._complete = False
             self._snapshots.doubt_all(self._clock())
             if self._last_list is not None and self._listener:
                 self._listener.cancel()  # a stream from before the outage may be dead without a word
+        first = not self._complete
         differing = self._snapshots.compare(rows, began, self._clock(), first=first)
         for entry in self._snapshots.due():
             if first or entry.shown:
@@ -240,10 +240,18 @@ class HostCache:
                 asyncio.get_running_loop().call_later(_SETTLE, self._enqueue, entry.id)
         self._answered()
         if first:
-            await self._todo.join()
-            self._complete = True
+            await self._look_at_all()
         self._check_hearing(differing, started)
         return True
+
+    async def _look_at_all(self) -> None:
+        """A thousand inspects may take longer than a host may be silent: then lists go on, and the rest follows."""
+        try:
+            async with asyncio.timeout(LIST_INTERVAL):
+                await self._todo.join()
+            self._complete = True
+        except TimeoutError:
+            self.request_list()
 
     def _answered(self) -> None:
         self._last_list, self.problem = self._clock(), ""

@@ -102,6 +102,26 @@ async def test_a_thousand_containers_cost_one_list_and_one_inspect_each() -> Non
 
 
 @virtual_time
+async def test_a_first_look_that_takes_longer_than_a_host_may_be_silent_comes_to_its_end() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    host = MemoryHost(loop.wall)
+    host.faults.latency["inspect"] = 0.05
+    for number in range(1600):
+        host.run(f"ws-{number}", dict(labels(uid=f"uid-{number}")))
+    cache = HostCache(MemoryEngine(CLUSTER, host), loop.time)
+    running = asyncio.create_task(cache.run())
+    await asyncio.sleep(19)
+    assert not cache.is_known()
+    await asyncio.sleep(6)
+    assert cache.is_known()
+    assert host.faults.calls["inspect"] == 1600
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+@virtual_time
 async def test_at_rest_only_lists_are_made() -> None:
     async with scene(containers=100) as it:
         await asyncio.sleep(10)
