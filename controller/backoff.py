@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.api import Backoff, FallbackAction, Recovery
-from controller.errors import ImageError, ProjectPathMissing, ReferenceNotFound, WorkspaceError
-from controller.history import ExitSeen, History, Now
+from controller.errors import EngineError, ImageError, ProjectPathMissing, ReferenceNotFound, WorkspaceError
+from controller.history import ExitSeen, Failure, History, Now
 from controller.observed import Container
 
 TRANSIENT_INITIAL, TRANSIENT_MAX = 1.0, 30.0
 IMAGE_INITIAL, IMAGE_MAX = 10.0, 300.0  # of image pulls, and of every definitive answer
+TOLD_AFTER = 4  # failures in a row with an answer that says nothing (HTTP 500)
 AWAITED_INITIAL, AWAITED_MAX = 5.0, 60.0  # of what a user is likely to supply next: a Secret, a directory
 
 
@@ -50,6 +51,12 @@ def failure_delay(error: WorkspaceError, count: int) -> float:
     else:
         initial, longest = TRANSIENT_INITIAL, TRANSIENT_MAX
     return float(min(initial * 2.0 ** min(count - 1, 30), longest))
+
+
+def is_passing(failure: Failure) -> bool:
+    """Whether nobody need be told of it yet: an engine that fails one call in five is no news to a user until the same
+    step has failed several times in a row."""
+    return type(failure.error) is EngineError and failure.count < TOLD_AFTER
 
 
 def account(history: History, container: Container | None, recovery: Recovery, fresh: bool, now: Now) -> Accounting:

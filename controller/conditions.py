@@ -5,7 +5,7 @@ One place decides their values from a situation, and one place owns transition t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,9 +50,16 @@ def terminating(reason: str, message: str, stuck: bool) -> Situation:
 
 
 def conditions(
-    situation: Situation, previous: Sequence[Condition], generation: int, now: datetime
+    situation: Situation,
+    previous: Sequence[Condition],
+    generation: int,
+    now: datetime,
+    kept: Mapping[str, str] | None = None,
 ) -> tuple[Condition, ...]:
-    """The conditions of a situation. lastTransitionTime moves only when a condition's status does."""
+    """The conditions of a situation. lastTransitionTime moves only when a condition's status does.
+
+    `kept`: reasons by type that must be read back later, whatever the situation says at the moment.
+    """
     values = {
         "Ready": situation.ready,
         "Reconciling": str(situation.reconciling),
@@ -68,7 +75,7 @@ def conditions(
             Condition(
                 type=kind,
                 status=value,
-                reason=situation.reason if speaks else f"Not{kind}",
+                reason=(kept or {}).get(kind) or (situation.reason if speaks else f"Not{kind}"),
                 message=situation.message if speaks else "",
                 last_transition_time=since,
                 observed_generation=generation,

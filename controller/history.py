@@ -14,6 +14,7 @@ from controller.api import WorkspaceStatus
 from controller.errors import WorkspaceError
 from controller.observed import Container
 
+HEARS_AFTER = 2.0  # seconds after its start until a container surely hears a signal
 REASON_RESTARTING = "Restarting"
 REASON_RETRIES_EXHAUSTED = "RetriesExhausted"
 
@@ -46,6 +47,7 @@ class Sent:
     at: float
     asked: bool
     started_at: datetime | None
+    early: bool = False  # right after the start, when the init process may not have been there to hear it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,18 @@ class History:
         return replace(self, memory=memory)
 
 
+def sent_now(container: Container, memory: Memory, asked: bool, now: Now) -> Sent:
+    """What to remember of a stop signal that was just sent. A second one to the same run ends no grace period later."""
+    before = memory.signalled.get(container.id)
+    if before is not None and before.started_at == container.started_at:
+        return replace(before, early=False)
+    age = (now.wall - container.started_at).total_seconds() if container.started_at else HEARS_AFTER
+    return Sent(now.mono, asked, container.started_at, early=age < HEARS_AFTER)
+
+
 def from_status(status: WorkspaceStatus, memory: Memory) -> History:
     """The history that a status tells."""
-    reasons = {condition.type: condition.reason for condition in status.conditions if condition.status == "True"}
+    reasons = {condition.type: condition.reason for condition in status.conditions}
     first_sight = status.observed_generation < 0
     termination = status.last_termination
     return History(

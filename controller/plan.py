@@ -16,7 +16,7 @@ from controller import naming
 from controller.api import DesiredState, FallbackAction, UpdatePolicy
 from controller.backoff import Accounting, account
 from controller.desired import Desired
-from controller.history import History, Now, Sent
+from controller.history import HEARS_AFTER, History, Now, Sent
 from controller.observed import Container, ContainerState, Health, Limits, Observed
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
@@ -319,6 +319,9 @@ class _Planner:
         sent = self._sent(container)
         if sent is None:
             return [act.Signal(container.id, container.stop_signal, asked, reason=reason)]
+        if sent.early and self.now.mono >= sent.at + HEARS_AFTER:
+            again = f"{reason}; the first signal came right after its start and may have been missed"
+            return [act.Signal(container.id, container.stop_signal, asked, reason=again)]
         if self.now.mono >= sent.at + self.desired.grace:
             return [act.Kill(container.id, reason=f"{reason}; it did not end in {self.desired.grace} s")]
         return []
@@ -337,7 +340,8 @@ class _Planner:
         wake_at: float | None = None,
         why: str = "",
     ) -> Plan:
-        ends = [s.at + self.desired.grace for c in stopping if c.is_live and (s := self._sent(c)) is not None]
+        sent = [s for c in stopping if c.is_live and (s := self._sent(c)) is not None]
+        ends = [s.at + (HEARS_AFTER if s.early else self.desired.grace) for s in sent]
         wakes = [t for t in (*ends, wake_at) if t is not None and t > self.now.mono]
         return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why)
 

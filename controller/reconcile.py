@@ -16,7 +16,7 @@ from typing import Any
 from controller import actions as act
 from controller import naming
 from controller.api import HostPolicy, Usage, Workspace, WorkspaceStatus
-from controller.backoff import failure_delay
+from controller.backoff import failure_delay, is_passing
 from controller.container_spec import ContainerSpec
 from controller.credentials import credentials_for
 from controller.desired import Desired, make_desired
@@ -24,7 +24,7 @@ from controller.engine.pulls import Pulling
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
 from controller.execute import Execution, Outcome
-from controller.history import Failure, Memory, Now, Sent, from_status
+from controller.history import Failure, Memory, Now, Sent, from_status, sent_now
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
@@ -97,7 +97,7 @@ class Reconciler:
         """Failures belong to what was asked for when they happened: a change of the spec is tried at once."""
         generation, memory = self._memories.get(entry.ref.uid, (0, Memory()))
         if generation != entry.object.metadata.generation:
-            memory = replace(memory, failures={}, pulling="")
+            memory = replace(memory, failures={}, pulling="", exit_seen=None)
         return memory
 
     def _keep(self, workspace: Workspace, memory: Memory) -> None:
@@ -211,6 +211,9 @@ class _Run:
                 next_retry_at=None,
                 ended=accounting.ended,
             )
+        if any(isinstance(action, act.Start) for action in outcome.done):
+            # From here on an exit is the container's own, however soon it comes.
+            self._history = replace(self._history, phase="", restarting=False)
         failures = dict(self._memory.failures)
         for action in outcome.done:
             failures.pop(action.kind, None)
@@ -235,16 +238,17 @@ class _Run:
         count = before.count + 1 if before is not None else 1
         failures[action.kind] = Failure(error, count, _mono() + failure_delay(error, count))
         self._world.metrics.failed(str(error.error_class))
-        self._world.recorder.failed(self._workspace, error)
+        if not is_passing(failures[action.kind]):
+            self._world.recorder.failed(self._workspace, error)
 
     def _signalled(self, outcome: Outcome, observed: Observed) -> dict[str, Sent]:
         containers = {c.id: c for c in observed.containers}
         live = {c.id for c in observed.containers if c.is_live}
+        memory = self._memory
         signalled = {i: sent for i, sent in self._memory.signalled.items() if i in live}
         for action in outcome.done:
             if isinstance(action, act.Signal) and action.container in containers:
-                started = containers[action.container].started_at
-                signalled[action.container] = Sent(_mono(), action.asked, started)
+                signalled[action.container] = sent_now(containers[action.container], memory, action.asked, _now())
         return signalled
 
     # status

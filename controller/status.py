@@ -19,16 +19,20 @@ from controller.api import (
     Usage,
     WorkspaceStatus,
 )
-from controller.backoff import Accounting
+from controller.backoff import Accounting, is_passing
 from controller.desired import Desired
 from controller.errors import WorkspaceError
 from controller.history import REASON_RESTARTING, REASON_RETRIES_EXHAUSTED, Failure, History, Now
 from controller.observed import Container, ContainerState, Health, Observed
-from controller.plan import IN_PLACE, Plan, choose, limits_differ
+from controller.plan import IN_PLACE, Plan, choose, is_fresh, limits_differ
 
 DECLARED = {
     DesiredState.RUNNING: ContainerState.RUNNING,
     DesiredState.PAUSED: ContainerState.PAUSED,
+}
+CANNOT_RUN = {  # what the init process and shells answer for a command that can't be run
+    126: "its command can't be executed",
+    127: "its command was not found in the image, or a library or interpreter that it needs",
 }
 TIME_TOLERANCE = 2.0  # seconds by which a computed time may differ before it is worth a write
 
@@ -54,15 +58,17 @@ def status(
             **dict(previous),
             "observed_generation": max(desired.generation, previous.observed_generation),
             "phase": Phase(where.phase),
-            "conditions": cond.conditions(where, previous.conditions, desired.generation, now.wall),
+            "conditions": cond.conditions(
+                where, previous.conditions, desired.generation, now.wall, _kept(desired, observed, plan, history, main)
+            ),
             "host": desired.host,
             "last_restart_request": _restart_request(desired, observed, history),
-            "next_retry_at": _next_retry(plan, where, history, previous, now),
+            "next_retry_at": _next_retry(desired, plan, where, history, previous, now),
             "last_error": None if where.ready == "True" else _last_error(desired, observed, history, previous, now),
             "pending_changes": plan.pending,
             "usage": usage,
             **(_of_container(desired, main) if observed.known else {}),
-            **(_of_accounting(accounting, previous) if accounting else {}),
+            **(_of_accounting(accounting, previous) if accounting else _forgiven(desired, history)),
         }
     )
     if changed == previous:
@@ -89,7 +95,8 @@ def situation(desired: Desired, observed: Observed, plan: Plan, history: History
 
 def blocking_failure(history: History, now: Now) -> Failure | None:
     """The failure that matters most: of a step that holds back others, the one whose retry is furthest away."""
-    failures = sorted(history.memory.failures.items(), key=lambda item: (item[0] not in IN_PLACE, item[1].due))
+    shown = ((kind, failure) for kind, failure in history.memory.failures.items() if not is_passing(failure))
+    failures = sorted(shown, key=lambda item: (item[0] not in IN_PLACE, item[1].due))
     return failures[-1][1] if failures else None
 
 
@@ -99,7 +106,7 @@ def _of_main(
     accounting = plan.accounting
     if accounting is not None and accounting.exhausted and desired.state is not DesiredState.STOPPED:
         return cond.stalled("Failed", REASON_RETRIES_EXHAUSTED, _exhausted_message(desired, main))
-    if is_restarting(desired, history, main):
+    if main is not None and main.is_live and is_restarting(desired, observed, history, main):
         return cond.on_its_way("Stopping", REASON_RESTARTING, "a restart was asked for")
     if len(observed.containers) > 1:
         return cond.on_its_way("Stopping", "Recreating", "the old container is stopped, then the new one is started")
@@ -169,17 +176,32 @@ def _phase(main: Container) -> str:
     return "Paused" if main.state is ContainerState.PAUSED else "Running"
 
 
-def is_restarting(desired: Desired, history: History, main: Container | None) -> bool:
+def is_restarting(desired: Desired, observed: Observed, history: History, main: Container | None) -> bool:
     """Whether a recorded restart request hasn't come to its end: the run it meant goes on, or nothing has followed."""
-    if not history.restarting or desired.state is DesiredState.STOPPED:
+    if not history.restarting or desired.deleting or desired.state is DesiredState.STOPPED:
         return False
-    return main is not None and main.is_live and main.started_at == history.started_at
+    if not observed.known:
+        return True
+    return main is not None and (not main.is_live or main.started_at == history.started_at)
+
+
+def _kept(desired: Desired, observed: Observed, plan: Plan, history: History, main: Container | None) -> dict[str, str]:
+    """What must not be forgotten while something else is told, such as a pull, a failure or an unreachable host."""
+    kept = {}
+    if is_restarting(desired, observed, history, main):
+        kept["Reconciling"] = REASON_RESTARTING
+    given_up = history.exhausted and not is_fresh(desired, history)
+    if plan.accounting.exhausted if plan.accounting is not None else given_up:
+        kept["Stalled"] = REASON_RETRIES_EXHAUSTED
+    return kept
 
 
 def exit_in_words(container: Container) -> str:
     """How a container ended, for people."""
     if container.oom_killed:
         return "was killed for want of memory (OOMKilled)"
+    if container.exit_code in CANNOT_RUN:
+        return f"exited with code {container.exit_code}: {CANNOT_RUN[container.exit_code]}"
     return f"exited with code {container.exit_code}" + (f" ({container.error})" if container.error else "")
 
 
@@ -204,12 +226,12 @@ def _restart_request(desired: Desired, observed: Observed, history: History) -> 
 
 
 def _next_retry(
-    plan: Plan, where: cond.Situation, history: History, previous: WorkspaceStatus, now: Now
+    desired: Desired, plan: Plan, where: cond.Situation, history: History, previous: WorkspaceStatus, now: Now
 ) -> datetime | None:
     before = previous.next_retry_at
     if where.phase == "Unknown":
-        return before  # a wait goes on, and must outlive an outage of the host
-    tries_again = where.phase == "BackOff" or bool(history.memory.failures)
+        return None if is_fresh(desired, history) else before  # a wait outlives an outage of the host
+    tries_again = where.phase == "BackOff" or blocking_failure(history, now) is not None
     if not tries_again or plan.wake_at is None:
         return None
     at = now.wall_at(plan.wake_at).replace(microsecond=0)
@@ -287,6 +309,11 @@ def _of_accounting(accounting: Accounting, previous: WorkspaceStatus) -> dict[st
         "restart_count": max(accounting.restart_count, previous.restart_count),
         "last_termination": _termination(accounting, previous),
     }
+
+
+def _forgiven(desired: Desired, history: History) -> dict[str, object]:
+    """A change of the spec or a restart request forgets the retries also where nothing is counted now."""
+    return {"retries": 0} if is_fresh(desired, history) else {}
 
 
 def _termination(accounting: Accounting, previous: WorkspaceStatus) -> LastTermination | None:

@@ -9,7 +9,7 @@ import pytest
 
 from controller import naming
 from controller.errors import EngineError, ImageUnavailable, PolicyViolation, PortInUse
-from controller.history import Failure, History, Sent
+from controller.history import Failure, History, Sent, sent_now
 from controller.observed import Container, ContainerState, Health, Limits
 from controller.plan import Plan, plan
 from tests.unit.pairs import NOW, T0, container, desired, history, memory, observed
@@ -237,6 +237,15 @@ class TestStopping:
 
     def test_then_it_is_killed(self) -> None:
         assert kinds(self.stopping(ago=600)) == ["Kill"]
+
+    def test_a_signal_right_after_the_start_is_sent_once_more(self) -> None:
+        wanted = desired({"desiredState": "Stopped"})
+        there = container(wanted)
+        early = Sent(NOW.mono - 2, True, there.started_at, early=True)
+        again = plan(wanted, observed(there), history(memory=memory(signalled={there.id: early})), NOW)
+        assert kinds(again) == ["Signal"]
+        then = sent_now(there, memory(signalled={there.id: early}), True, NOW)
+        assert (then.at, then.early) == (early.at, False)
 
     def test_a_signal_to_an_earlier_run_does_not_count(self) -> None:
         wanted = desired({"desiredState": "Stopped"})

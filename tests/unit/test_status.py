@@ -11,9 +11,9 @@ from controller import naming
 from controller.api import WorkspaceStatus
 from controller.desired import Desired
 from controller.errors import EngineError, HostNotFound, ImageUnavailable, PolicyViolation
-from controller.history import Failure, History, Now, from_status
+from controller.history import Failure, History, Memory, Now, from_status
 from controller.observed import ContainerState, Health, Observed, PublishedPort
-from controller.plan import plan
+from controller.plan import Plan, plan
 from controller.status import status
 from tests.unit.pairs import NOW, T0, container, desired, history, memory, observed
 
@@ -67,7 +67,7 @@ def test_on_its_way_while_it_stops() -> None:
 
 
 def test_a_transient_error_with_its_next_try() -> None:
-    failed = memory(failures={"Create": Failure(EngineError("disk on fire"), 3, NOW.mono + 4)})
+    failed = memory(failures={"Create": Failure(EngineError("disk on fire"), 4, NOW.mono + 4)})
     found = told(desired(), observed(), history(memory=failed))
     assert row(found) == ("False", "True", "False", "BackOff")
     assert found.next_retry_at == NOW.wall + timedelta(seconds=4)
@@ -84,6 +84,19 @@ def test_waiting_for_the_next_restart() -> None:
     assert (found.retries, found.restart_count) == (2, 2)
     assert found.last_termination is not None
     assert (found.last_termination.exit_code, found.last_termination.reason) == (3, "Error")
+
+
+def test_an_answer_that_says_nothing_is_not_told_before_it_has_come_again_and_again() -> None:
+    failed = memory(failures={"Create": Failure(EngineError("500"), 3, NOW.mono + 4)})
+    found = told(desired(), observed(), history(memory=failed))
+    assert row(found) == ("False", "True", "False", "Pending")
+    assert (found.last_error, found.next_retry_at) == (None, None)
+
+
+def test_a_command_that_is_not_in_the_image_is_named() -> None:
+    wanted = desired()
+    there = container(wanted, ContainerState.EXITED, exit_code=127, started_at=T0 + timedelta(minutes=50))
+    assert "not found in the image" in told(wanted, observed(there), history(retries=1)).conditions[0].message
 
 
 @pytest.mark.parametrize("error", [ImageUnavailable("no such image"), HostNotFound("no such host")])
@@ -133,6 +146,66 @@ def test_a_back_off_outlives_an_outage_of_the_host() -> None:
     outage = told(wanted, observed(known=False), from_status(waiting, memory()), waiting)
     assert outage.next_retry_at == waiting.next_retry_at is not None
     assert plan(wanted, observed(there), from_status(outage, memory()), NOW).actions == ()
+
+
+def restarting(wanted: Desired, there: Observed) -> WorkspaceStatus:
+    """The status that records a restart request before anything is stopped."""
+    before = replace(history(restarting=True), started_at=there.containers[0].started_at, last_restart_request="now")
+    return status(wanted, there, Plan(), before, WorkspaceStatus(observed_generation=1, retries=4), NOW)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        memory(pulling="asking the registry"),
+        memory(failures={"Update": Failure(EngineError("x"), 4, NOW.mono + 4)}),
+        memory(failures={"Create": Failure(ImageUnavailable("x"), 1, NOW.mono + 4)}),
+    ],
+    ids=["pull", "transient failure", "definitive failure"],
+)
+def test_a_restart_under_way_is_not_forgotten_over_something_else(meanwhile: Memory) -> None:
+    wanted = desired({"image": "new", "updatePolicy": "Manual"}, annotations={naming.ANNOTATION_RESTARTED_AT: "now"})
+    there = observed(container(desired()))
+    first = restarting(wanted, there)
+    second = told(wanted, there, from_status(first, meanwhile), first)
+    assert reason(second) != "Restarting"
+    assert "Create" in str(plan(wanted, there, from_status(second, memory()), NOW))
+
+
+def test_a_restart_under_way_outlives_an_outage_of_the_host() -> None:
+    wanted = desired(annotations={naming.ANNOTATION_RESTARTED_AT: "now"})
+    there = observed(container(wanted))
+    first = restarting(wanted, there)
+    outage = told(wanted, observed(known=False), from_status(first, memory()), first)
+    assert "Signal" in str(plan(wanted, there, from_status(outage, memory()), NOW))
+    again = observed(container(wanted, started_at=T0 + timedelta(minutes=40)))
+    assert told(wanted, again, from_status(outage, memory()), outage).conditions[1].reason == "NotReconciling"
+
+
+def test_a_recorded_restart_forgets_the_retries_before_it() -> None:
+    assert restarting(desired(), observed(container(desired()))).retries == 0
+
+
+@pytest.mark.parametrize("fallback", ["Stop", "Remove"])
+def test_what_was_given_up_stays_so_after_an_outage_of_the_host(fallback: str) -> None:
+    wanted = desired({"recovery": {"fallbackAction": fallback}})
+    ended = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=50))
+    spent = told(wanted, observed(ended), history(retries=5))
+    outage = told(wanted, observed(known=False), from_status(spent, memory()), spent)
+    assert row(outage) == ("Unknown", "True", "False", "Unknown")
+    left = () if fallback == "Remove" else (ended,)
+    assert plan(wanted, observed(*left), from_status(outage, memory()), NOW).actions == ()
+    assert reason(told(wanted, observed(*left), from_status(outage, memory()), outage)) == "RetriesExhausted"
+
+
+def test_an_edit_during_an_outage_forgets_the_retries() -> None:
+    wanted = desired()
+    ended = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=50))
+    spent = told(wanted, observed(ended), history(retries=5))
+    edited = desired(generation=2)
+    outage = told(edited, observed(known=False), from_status(spent, memory()), spent)
+    assert (outage.retries, outage.next_retry_at) == (0, None)
+    assert "Start" in str(plan(edited, observed(ended), from_status(outage, memory()), NOW))
 
 
 @pytest.mark.parametrize(("known", "stalled"), [(True, "False"), (False, "True")])
@@ -198,7 +271,7 @@ def test_published_ports_are_told_by_their_names() -> None:
 
 
 def test_an_error_goes_when_all_is_as_declared() -> None:
-    failed = memory(failures={"Create": Failure(EngineError("x"), 1, NOW.mono + 4)})
+    failed = memory(failures={"Create": Failure(EngineError("x"), 4, NOW.mono + 4)})
     before = told(desired(), observed(), history(memory=failed))
     wanted = desired()
     assert told(wanted, observed(container(wanted)), previous=before).last_error is None
