@@ -59,22 +59,27 @@ def is_passing(failure: Failure) -> bool:
     return type(failure.error) is EngineError and failure.count < TOLD_AFTER
 
 
-def account(history: History, container: Container | None, recovery: Recovery, fresh: bool, now: Now) -> Accounting:
+def account(
+    history: History, container: Container | None, recovery: Recovery, fresh: bool, now: Now, *, stopped: bool = False
+) -> Accounting:
     """Counts the container's last exit unless it was counted before or asked for.
 
-    `fresh` forgets the retries: the spec changed, or a restart was asked for.
+    `fresh` forgets the retries: the spec changed, or a restart was asked for. `stopped`: it should be Stopped, so an
+    exit is what was asked for, also where we crashed after the signal and remember nothing of it.
     """
-    return replace(_account(history, container, recovery, fresh, now), ended=_ended(history, container))
+    return replace(_account(history, container, recovery, fresh, now, stopped), ended=_ended(history, container))
 
 
-def _account(history: History, container: Container | None, recovery: Recovery, fresh: bool, now: Now) -> Accounting:
+def _account(
+    history: History, container: Container | None, recovery: Recovery, fresh: bool, now: Now, stopped: bool
+) -> Accounting:
     base = 0 if fresh else history.retries
     live = container is not None and container.is_live  # started by hand: it is given up no more
     exhausted = history.exhausted and not fresh and not live
     seen = container.finished_at if container else None
     if container is None or seen is None:
         return Accounting(base, history.restart_count, None if exhausted else now.mono, exhausted)
-    if _asked_for(history, container):
+    if _asked_for(history, container) or (stopped and seen != history.last_exit_at and not container.is_live):
         return Accounting(base, history.restart_count, now.mono, False)
     if seen == history.last_exit_at:
         return _counted_before(history, seen, base, exhausted, fresh, recovery, now)

@@ -120,7 +120,8 @@ class _Planner:
         self.others = tuple(c for c in observed.containers if c is not self.main)
         self.restart = desired.refusal is None and restart_wanted(desired, history)
         fresh = is_fresh(desired, history)
-        self.accounting = account(history, self.main, desired.recovery, fresh, now)
+        stopped = desired.state is DesiredState.STOPPED
+        self.accounting = account(history, self.main, desired.recovery, fresh, now, stopped=stopped)
 
     def plan(self) -> Plan:
         if self.desired.deleting:

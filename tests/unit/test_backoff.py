@@ -52,6 +52,11 @@ def test_a_restart_that_was_made_but_not_recorded_still_counts() -> None:
     assert (counted.retries, counted.restart_count) == (1, 1)
 
 
+def test_an_exit_while_it_should_be_stopped_does_not_count_even_when_the_signal_is_forgotten() -> None:
+    counted = account(history(retries=2), EXITED, RECOVERY, False, NOW, stopped=True)
+    assert (counted.retries, counted.restart_count) == (2, 0)
+
+
 def test_an_exit_that_we_asked_for_does_not_count() -> None:
     sent = memory(signalled={EXITED.id: Sent(0, True, EXITED.started_at)})
     counted = account(history(memory=sent, retries=2), EXITED, RECOVERY, False, NOW)
