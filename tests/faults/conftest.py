@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -125,41 +124,63 @@ def make_rig(
     stack: tuple[Proxy, dict[str, Proxy]],
     tmp_path: Path,
 ) -> Iterator[Callable[..., Rig]]:
-    """Makes the test's rig, without a controller yet; checks at the end that no invariant was broken."""
+    """Makes rigs without a controller yet; checks at the end that no invariant was broken.
+
+    `make_rig(cluster, proxy)` is for another cluster, which has a namespace of the same name.
+    """
     kube, dockers = stack
-    api = Api(fault_cluster)
-    oracle = Oracle(api, fault_engines)
+    namespace = f"fault-{next(_numbers)}"
     rigs: list[Rig] = []
 
-    def make(**options: Any) -> Rig:
-        namespace = f"fault-{next(_numbers)}"
-        fault_cluster.kubectl("create", "namespace", namespace)
-        config = fault_cluster.service_account_kubeconfig(SYSTEM, SERVICE_ACCOUNT)
-        config = through(config, kube, tmp_path / "kubeconfig")
+    def make(cluster: ControlPlane = fault_cluster, proxy: Proxy = kube) -> Rig:
+        cluster.kubectl("create", "namespace", namespace)
+        config = cluster.service_account_kubeconfig(SYSTEM, SERVICE_ACCOUNT)
+        config = through(config, proxy, tmp_path / f"kubeconfig-{len(rigs)}")
+        api = Api(cluster)
+        oracle = Oracle(api, fault_engines)
         oracle.start()
-        rigs.append(
-            Rig(
-                fault_cluster, api, fault_engines, kube, dockers, oracle, namespace, tmp_path, config, _start, **options
-            )
-        )
+        rigs.append(Rig(cluster, api, fault_engines, proxy, dockers, oracle, namespace, tmp_path, config, _start))
         return rigs[-1]
 
     yield make
     for proxy in (kube, *dockers.values()):
         proxy.rule = lambda call: None
     with contextlib.ExitStack() as exits:
-        exits.callback(oracle.stop)
         for rig in rigs:
+            exits.callback(rig.oracle.stop)
             for process in rig.processes:
                 exits.callback(process.stop)
             rig.clean()
-    assert not oracle.violations, oracle.violations
+    broken = [violation for rig in rigs for violation in rig.oracle.violations]
+    assert not broken, broken
 
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     """The rig with a controller that acts."""
-    rig = make_rig()
+    return _started(make_rig())
+
+
+@pytest.fixture
+def neighbour(
+    make_rig: Callable[..., Rig],
+    new_control_plane: Callable[[], ControlPlane],
+    stack: tuple[Proxy, dict[str, Proxy]],
+    projects: Path,
+) -> Iterator[Rig]:
+    """Another cluster with a controller of its own on the same Docker host."""
+    cluster = new_control_plane()
+    prepare(cluster)
+    cluster.kubectl("apply", "-f", "-", stdin=host_body("default", stack[1]["default"].url, projects))
+    with Proxy(cluster.url, ca=cluster.ca) as proxy:
+        rig = _started(make_rig(cluster, proxy))
+        yield rig
+        rig.clean()
+        rig.oracle.stop()
+        rig.controller.stop()
+
+
+def _started(rig: Rig) -> Rig:
     rig.start()
     eventually(lambda: rig.probe("/readyz") == 200, PATIENCE)
     return rig

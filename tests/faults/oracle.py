@@ -75,9 +75,26 @@ class Oracle:
         for thread in self._threads:
             thread.join(20)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended."""
+        return self._stop.is_set()
+
+    def add(self, name: str, engine: Engine) -> None:
+        """Looks at one more engine from now on."""
+        self._engines = self._engines | {name: engine}
+
+    def drop(self, name: str) -> None:
+        """No longer looks at an engine."""
+        self._engines = {n: engine for n, engine in self._engines.items() if n != name}
+
     def protect(self, engine: str, container: str) -> None:
         """S2: this container isn't ours and must stay as it is."""
         self._foreign[container] = (engine, self._fingerprint(engine, container))
+
+    def release(self) -> None:
+        """Whoever made the foreign containers is about to remove them."""
+        self._foreign.clear()
 
     def ended(self, since: float, namespace: str | None = None) -> list[Seen]:
         """The runs of our containers that ended since a moment."""
@@ -102,7 +119,7 @@ class Oracle:
         """L1: every Workspace is Ready and is what it says, and nothing is left over. Raises AssertionError."""
         objects = self._api.workspaces(namespace)
         for found in objects:
-            _check_ready(found)
+            check_ready(found)
         everything = [(n, c) for n in self._engines for c in self.containers(namespace, engine=n)]
         by_uid: defaultdict[str, list[Object]] = defaultdict(list)
         for _, container in everything:
@@ -254,7 +271,8 @@ def ready(found: Object) -> Object:
     return conditions["Ready"]
 
 
-def _check_ready(found: Object) -> None:
+def check_ready(found: Object) -> None:
+    """The Workspace is what its spec says, by its own word. Raises AssertionError."""
     status, name = found.get("status", {}), found["metadata"]["name"]
     assert "deletionTimestamp" not in found["metadata"], f"{name} is still being deleted: {status}"
     assert status.get("observedGeneration") == found["metadata"]["generation"], f"{name}: {status}"

@@ -16,7 +16,7 @@ import yaml
 
 from devcluster import ControlPlane, Engine, Process
 from tests.faults.api import GROUP, MERGE, Api, Object
-from tests.faults.oracle import Oracle
+from tests.faults.oracle import Oracle, check_ready
 from tests.faults.proxy import Proxy
 from tests.waiting import eventually
 
@@ -91,11 +91,11 @@ class Rig:
 
     # what users do
 
-    def apply(self, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> Object:
-        """Makes a Workspace; `spec` is added to one that sleeps."""
-        meta = {"name": name, "namespace": self.namespace} | metadata
+    def apply(self, name: str, spec: dict[str, Any] | None = None, *, strict: bool = False) -> Object:
+        """Makes a Workspace; `spec` is added to one that sleeps. `strict` refuses unknown fields, as kubectl does."""
+        meta = {"name": name, "namespace": self.namespace}
         body = {"apiVersion": API, "kind": "Workspace", "metadata": meta, "spec": BUSY | (spec or {})}
-        return self.api.request("POST", self._path(), body)
+        return self.api.request("POST", self._path() + ("?fieldValidation=Strict" if strict else ""), body)
 
     def patch(self, name: str, changes: dict[str, Any]) -> Object:
         """Merges changes into a Workspace."""
@@ -132,6 +132,10 @@ class Rig:
         """Waits until L1 holds."""
         eventually(lambda: self.oracle.check_converged(self.namespace), timeout, interval=0.25)
 
+    def converge_one(self, name: str, timeout: float = PATIENCE) -> None:
+        """Waits until one Workspace is Ready, whatever the others are."""
+        eventually(lambda: check_ready(self.get(name)), timeout, interval=0.2)
+
     def container(self, name: str, engine: str = "default") -> Object:
         """Inspect of a Workspace's one container."""
         found = self.oracle.containers(self.namespace, name, engine)
@@ -159,6 +163,10 @@ class Rig:
         """The docker command on the shared engine, past all proxies."""
         return self.engine.docker(*arguments).strip()
 
+    def shell_on(self, engine: str, *arguments: str) -> str:
+        """The docker command on another engine."""
+        return self.engines[engine].docker(*arguments).strip()
+
     def check_quiet(self, seconds: float) -> None:
         """S7: no write to the API server and no mutating Docker call for so long."""
         began = time.monotonic()
@@ -176,8 +184,10 @@ class Rig:
 
     def clean(self) -> None:
         """Deletes everything of this test, with a controller that works."""
+        if self.oracle.stopped:
+            return
         if not any(p.running for p in self.processes):
-            self.restart() if self.processes else self.start()
+            self.restart()
         for name in self.names():
             with contextlib.suppress(LookupError):
                 self.delete(name)

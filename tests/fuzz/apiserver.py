@@ -1,4 +1,4 @@
-"""An API server in memory, as far as the controller can tell: versions, generations, preconditions, finalizers, watches.
+"""An API server in memory, as far as the controller can tell: versions, generations, preconditions, finalizers, watch.
 
 `Client` stands in for `controller.kube.Kube`. Faults: it can be down, lose the replies of writes, or fall silent on the
 watch.

@@ -59,7 +59,7 @@ class WatchedHost(MemoryHost):
     def _count(self, shown: Container, action: str) -> None:
         found = self._workspace(shown.uid)
         exits = self._exits.setdefault(shown.uid, _Exits())
-        if found is None or self.by_hand and action in ("start", "destroy", "create"):
+        if found is None or (self.by_hand and action in ("start", "destroy", "create")):
             exits.count = 0
             return
         if (exits.generation, exits.restart) != _asked(found):

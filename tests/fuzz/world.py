@@ -44,9 +44,9 @@ class World:
         self.host = WatchedHost(self.loop.wall, self.api, self.loop.time)
         self.calls: list[str] = []  # mutating ones, of all controllers
         self._fatal: tuple[int, bool] | None = None  # the number of a mutating call, and whether after it
-        self.controller: Controller | None = None
+        self.controller = Controller(self)
         self.api.create("DockerHost", "", HOST, HOST_SPEC)
-        self.start()
+        self._run(self.controller.begin())
 
     def go(self, seconds: float) -> None:
         """Time passes; a controller that crashes meanwhile stays down."""
@@ -54,14 +54,13 @@ class World:
 
     def start(self) -> None:
         """Starts a controller unless one runs."""
-        if self.controller is None or self.controller.dead:
+        if self.controller.dead:
             self.controller = Controller(self)
             self._run(self.controller.begin())
 
     def crash(self) -> None:
         """The controller ends at once; what it remembers is lost."""
-        if self.controller is not None:
-            self._run(self.controller.die())
+        self._run(self.controller.die())
 
     def crash_at(self, call: int, *, after: bool) -> None:
         """The controller ends before or after its next but `call` mutating call."""
