@@ -13,7 +13,7 @@ import pytest
 
 from controller import __version__
 from devcluster import ControlPlane, Engine
-from tests.e2e.conftest import Stack, docker_host, workspace
+from tests.e2e.conftest import Stack, docker_host
 from tests.shipping.relay import relay
 from tests.waiting import eventually
 
