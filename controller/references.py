@@ -37,10 +37,10 @@ class References:
             result[f"{ref.kind}/{ref.name}"] = version
         return result
 
-    async def learn(self, namespace: str, references: Iterable[KeyRef]) -> None:
-        """Reads those that weren't read yet, so that `versions` can tell. Raises ApiUnavailable."""
+    async def learn(self, namespace: str, references: Iterable[KeyRef], *, again: bool = False) -> None:
+        """Reads those that weren't read yet, or all `again`, so that `versions` can tell. Raises ApiUnavailable."""
         for ref in references:
-            if (namespace, ref.kind, ref.name) not in self._versions:
+            if again or (namespace, ref.kind, ref.name) not in self._versions:
                 await self._read((namespace, ref.kind, ref.name))
 
     async def resolve(self, spec: ContainerSpec) -> tuple[dict[str, str], str]:
