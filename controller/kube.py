@@ -6,6 +6,7 @@ instead of overwriting what somebody else wrote, and one of a former leader can'
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from controller.api import GROUP, VERSION
 
 FIELD_MANAGER = "workspace-controller"
 TIMEOUT = 15.0  # seconds, for each request
+REQUESTS_AT_ONCE = 16  # a queue in front of the connections is cheaper and fairer than the pool's own
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 KINDS: dict[str, Any] = {
@@ -73,6 +75,7 @@ class Kube:
 
     def __init__(self, config: KubeConfig | None = None) -> None:
         single = config.get() if config else None
+        self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
         self._client = AsyncClient(config=single, timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
         self.last_answer = float("-inf")  # monotonic seconds; any answer counts, a refusal too
         self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
@@ -208,6 +211,11 @@ class Kube:
 
     async def _call(self, call: Any) -> Any:
         try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            call.close()  # it was never begun
+            raise
+        try:
             answer = await call
             self.last_answer = time.monotonic()
             return answer
@@ -217,6 +225,8 @@ class Kube:
             raise _translated(error) from error
         except httpx2.HTTPError as error:
             raise ApiUnavailable(f"the API server can't be reached: {error!r}") from error
+        finally:
+            self._slots.release()
 
 
 def _namespace(namespace: str) -> dict[str, str]:
