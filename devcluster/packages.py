@@ -10,7 +10,8 @@ from devcluster.report import DevclusterError, say
 ENGINE = ("docker.io", "containerd", "iptables", "iproute2", "tini")
 SAMPLE_IMAGE = ("busybox-static",)
 RUNC_BUILD = ("gcc", "libc6-dev", "pkg-config", "libseccomp-dev")
-TESTS = (*ENGINE, *SAMPLE_IMAGE, *RUNC_BUILD, "util-linux")
+OBSERVABILITY = ("prometheus",)
+TESTS = (*ENGINE, *SAMPLE_IMAGE, *RUNC_BUILD, *OBSERVABILITY, "util-linux")
 
 
 def install(packages: Sequence[str]) -> None:
