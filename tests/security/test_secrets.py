@@ -58,7 +58,7 @@ def _fails(tenant: Tenant, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_running_container_alone_has_the_value(stack: Stack, canary: Tenant) -> None:
     box = stack.start(canary, "holder", {"env": [FROM_SECRET]})
-    assert stack.execute(box, "printenv", "TOKEN")[1].strip() == CANARY
+    assert stack.execute(box, "sh", "-c", 'echo "$TOKEN"')[1].strip() == CANARY
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,6 @@ def test_a_running_container_alone_has_the_value(stack: Stack, canary: Tenant) -
         {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}},
         {"host": "no-such-host"},
         {"imagePullSecrets": [{"name": "canary"}]},
-        {"imagePullSecrets": [{"name": "no-such-secret"}]},
         {"volumes": [{"name": "a", "mountPath": "/etc/passwd/x"}]},
         {"livenessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}},
         {"command": ["false"], "recovery": {"maxRetries": 0}},
@@ -97,7 +96,7 @@ def test_a_value_that_is_no_variable_is_refused_unseen(stack: Stack, canary: Ten
 def test_a_value_of_two_lines_reaches_the_container_alone(stack: Stack, canary: Tenant) -> None:
     variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "canary", "key": "line"}}}
     box = stack.start(canary, "lines", {"env": [variable]})
-    assert stack.execute(box, "printenv", "TOKEN")[1].split() == [CANARY, CANARY]
+    assert stack.execute(box, "sh", "-c", 'echo "$TOKEN"')[1].split() == [CANARY, CANARY]
 
 
 @pytest.mark.parametrize("broken", ["not-json", "not-base64", "wrong-shape", "wrong-password"])
@@ -135,7 +134,7 @@ def test_a_changed_secret_is_told_by_name_alone(stack: Stack, canary: Tenant) ->
 
 
 def _printed(stack: Stack, tenant: Tenant) -> str:
-    return stack.execute(stack.running(tenant, "changed"), "printenv", "TOKEN")[1].strip()
+    return stack.execute(stack.running(tenant, "changed"), "sh", "-c", 'echo "$TOKEN"')[1].strip()
 
 
 @pytest.mark.parametrize("kind", ["secretKeyRef", "configMapKeyRef"])
