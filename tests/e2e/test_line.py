@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from devcluster import ControlPlane, Engine
 from tests.e2e.conftest import Stack
 from tests.waiting import eventually
+
+
+@pytest.fixture(params=["engine", "engine29"], ids=["20.10", "29"])
+def stack(
+    request: pytest.FixtureRequest, make_stack: Callable[..., Stack], own_cluster: ControlPlane
+) -> Iterator[Stack]:
+    """The line holds on Debian's engine and on a current one."""
+    engine: Engine = request.getfixturevalue(request.param)
+    yield make_stack(own_cluster, engine)
+    engine.remove_containers()
 
 
 @pytest.fixture
