@@ -66,6 +66,7 @@ class Memory:
     signalled: Mapping[str, Sent] = field(default_factory=dict)  # by container ID
     exit_seen: ExitSeen | None = None
     pulling: str = ""  # progress in words while an image is pulled
+    unwritten: tuple[WorkspaceStatus, History] | None = None  # what was done since this status was written
     references: Mapping[str, str] | None = None  # "Kind/name" -> "uid:resourceVersion" as last read; None: not read yet
 
 
@@ -98,6 +99,14 @@ def sent_now(container: Container, memory: Memory, asked: bool, now: Now) -> Sen
         return replace(before, early=False)
     age = (now.wall - container.started_at).total_seconds() if container.started_at else HEARS_AFTER
     return Sent(now.mono, asked, container.started_at, early=age < HEARS_AFTER)
+
+
+def recall(status: WorkspaceStatus, memory: Memory) -> History:
+    """The history that a status tells, or what this process did after it and couldn't write yet: else restarts would
+    not count, nor wait, while the API server is down."""
+    if memory.unwritten is not None and memory.unwritten[0] == status:
+        return memory.unwritten[1].with_memory(memory)
+    return from_status(status, memory)
 
 
 def from_status(status: WorkspaceStatus, memory: Memory) -> History:

@@ -24,13 +24,13 @@ from controller.engine.pulls import Pulling
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
 from controller.execute import Execution, Outcome
-from controller.history import Failure, Memory, Now, Sent, from_status, sent_now
+from controller.history import Failure, Memory, Now, Sent, from_status, recall, sent_now
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.observed import Observed
-from controller.plan import Plan, choose, plan
+from controller.plan import Plan, choose, plan, restart_wanted
 from controller.references import References
 from controller.status import status
 from controller.store import Entry, Key, Store
@@ -110,7 +110,7 @@ class _Run:
     def __init__(self, world: World, entry: Entry[Workspace], memory: Memory) -> None:
         self._world, self._entry, self._memory = world, entry, memory
         self._workspace = entry.object
-        self._history = from_status(self._workspace.status, memory)
+        self._history = recall(self._workspace.status, memory)
         self._host: Host | None = None
         self._gone = False
 
@@ -174,7 +174,8 @@ class _Run:
 
     async def _learn_references(self, desired: Desired) -> None:
         references = self._world.references
-        await references.learn(desired.namespace, desired.container.references)
+        again = restart_wanted(desired, self._history)  # a restart picks up what has changed a moment ago
+        await references.learn(desired.namespace, desired.container.references, again=again)
         self._memory = replace(
             self._memory, references=references.versions(desired.namespace, desired.container.references)
         )
@@ -212,8 +213,9 @@ class _Run:
                 ended=accounting.ended,
             )
         if any(isinstance(action, act.Start) for action in outcome.done):
-            # From here on an exit is the container's own, however soon it comes.
-            self._history = replace(self._history, phase="", restarting=False)
+            # What was asked for is done: from here on an exit is the container's own, however soon it comes.
+            generation = desired.generation
+            self._history = replace(self._history, phase="", restarting=False, observed_generation=generation)
         failures = dict(self._memory.failures)
         for action in outcome.done:
             failures.pop(action.kind, None)
@@ -224,6 +226,7 @@ class _Run:
             failures=failures,
             pulling=outcome.waiting,
             signalled=self._signalled(outcome, observed),
+            unwritten=(self._workspace.status, self._history.with_memory(Memory())),
         )
 
     def _failed(self, failures: dict[str, Failure], action: act.Action, error: WorkspaceError) -> None:
@@ -258,10 +261,10 @@ class _Run:
         self._forget_settled(decided)
         usage = self._usage(desired, observed)
         new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now(), usage)
-        if new is previous:
-            return
-        await self._patch_status(new)
-        self._world.recorder.status_changed(self._workspace, previous, new)
+        if new is not previous:
+            await self._patch_status(new)
+            self._world.recorder.status_changed(self._workspace, previous, new)
+        self._memory = replace(self._memory, unwritten=None)
 
     def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
         """Only for a Workspace that asks for it, and where sampling is switched on."""

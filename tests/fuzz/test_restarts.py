@@ -1,0 +1,72 @@
+"""Restarts count and wait, also where the status can't say so, or something else happens meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller import naming
+from controller.engine.memory_registry import Program
+from tests.fuzz.world import NAMESPACE, World, world
+
+
+def starts(made: World) -> int:
+    return made.calls.count("start")
+
+
+def edit(made: World, change: Any, seconds: float = 5.0) -> None:
+    made.api.edit("Workspace", NAMESPACE, "a", change)
+    made.go(seconds)
+
+
+def with_crashing(made: World, state: str) -> None:
+    """A Workspace whose container exits right after each start, which takes a moment."""
+    made.host.add_image("crash:1", Program(exits_at_once=1))
+    made.host.faults.latency["start"] = 0.05
+    made.api.create("Workspace", NAMESPACE, "a", {"image": "crash:1", "desiredState": state})
+    made.go(5)
+
+
+def test_a_container_that_exits_at_once_is_restarted_once_and_then_waits() -> None:
+    with world() as made:
+        with_crashing(made, "Running")
+        assert starts(made) == 2
+
+
+def test_so_is_one_that_was_stopped_before() -> None:
+    with world() as made:
+        with_crashing(made, "Running")
+        edit(made, lambda raw: raw["spec"].update(desiredState="Stopped"))
+        before = starts(made)
+        edit(made, lambda raw: raw["spec"].update(desiredState="Running"))
+        assert starts(made) - before == 2
+
+
+def test_so_is_one_whose_restart_was_asked_for() -> None:
+    with world() as made:
+        with_crashing(made, "Running")
+        before = starts(made)
+        edit(made, lambda raw: raw["metadata"].update(annotations={naming.ANNOTATION_RESTARTED_AT: "now"}))
+        assert starts(made) - before == 2
+
+
+def test_restarts_wait_for_their_back_off_while_the_api_server_is_down() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        before, container = starts(made), next(iter(made.host.containers))
+        made.api.down = made.api.silent = True
+        for _ in range(6):
+            if made.host.find(container).shown.is_live:
+                made.host.exit(container, 1)
+            made.go(3)
+        assert starts(made) - before == 2
+
+
+def test_a_back_off_goes_on_when_the_container_is_renamed_meanwhile() -> None:
+    with world() as made:
+        with_crashing(made, "Running")
+        made.host.rename(next(iter(made.host.containers)), "other")
+        made.go(1)
+        assert starts(made) == 2
+        made.go(10)
+        assert starts(made) == 3
