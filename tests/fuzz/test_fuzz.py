@@ -226,7 +226,6 @@ class Fuzz(RuleBasedStateMachine):
         world._fatal = None
         world.api.down, world.api.silent, world.api.lost_replies = False, False, 0
         world.start()
-        world.api.tell_all()
         host = world.host
         host.faults.heal()
         for container in host.containers.values():

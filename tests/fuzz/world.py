@@ -164,6 +164,10 @@ class _HookedEngine(MemoryEngine):
         if changes:
             await self._controller.around(kind, True)
 
+    async def remove(self, container: str, uid: str) -> None:
+        self._controller.world.host.judge_stop(container)
+        await super().remove(container, uid)
+
     async def signal(self, container: str, signal: str) -> None:
         self._controller.world.host.judge_stop(container)
         await super().signal(container, signal)
