@@ -73,7 +73,7 @@ class TextFormatter(logging.Formatter):
         trace = fields.pop("exception", "")
         pairs = " ".join(f"{key}={_quoted(value)}" for key, value in fields.items() if value not in ("", None))
         line = f"{_time(record)} {record.levelname:7} {_clean(record.getMessage())} {pairs}".rstrip()
-        return f"{line}\n{trace}" if trace else line
+        return "\n".join([line, *(f"  | {printable(part, VALUE_LIMIT)}" for part in trace.splitlines())])
 
 
 def _quoted(value: Any) -> str:
