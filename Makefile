@@ -108,7 +108,11 @@ test-e2e: tools ## All of it, real, through kubectl
 
 .PHONY: test-faults
 test-faults: tools ## Crashes, cuts and stalls
-	@$(PYTEST) tests/faults -m "not nightly" $(ARGS)
+	@$(PYTEST) tests/fuzz tests/faults -m "not nightly" $(ARGS)
+
+.PHONY: mutants
+mutants: $(STAMP) ## Show that nine mistakes, each made in a copy of the code, make the suite fail
+	@$(PYTHON) -m tests.mutants
 
 .PHONY: test-security
 test-security: tools ## Attacks on the host, other tenants and secrets
