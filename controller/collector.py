@@ -76,10 +76,8 @@ class Collector:
         if first:
             self.on_synced()
         await self._namespaces.refresh()
-        if not self._may_act():
-            return
         for host in self._hosts:
-            if host.cache.is_known():
+            if self._may_act() and host.cache.is_known():
                 await self._collect(host)
 
     async def _compare(self, store: Store[Any]) -> None:
@@ -108,7 +106,8 @@ class Collector:
     async def _collect(self, host: Host) -> None:
         wanted = {w.metadata.uid for w in self._workspaces.values() if w.spec.host == host.name}
         for container in orphans(host.cache.all(), wanted):
-            await self._remove(host, container)
+            if self._may_act():
+                await self._remove(host, container)
         await self._collect_networks(host)
 
     async def _remove(self, host: Host, container: Container) -> None:

@@ -68,7 +68,7 @@ class Execution:
         done: list[act.Action] = []
         for action in actions:
             if not self._around.may_act():
-                return Outcome(tuple(done), waiting="for leadership")
+                break  # whoever leads now goes on
             try:
                 waiting = await self._one(action)
             except WorkspaceError as error:

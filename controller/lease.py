@@ -95,7 +95,16 @@ class Lease:
         self._released = False
 
     def may_act(self) -> bool:
-        """Whether the last renewal is younger than the renew deadline, at this very moment."""
+        """Whether the last renewal is younger than the renew deadline, at this very moment.
+
+        Who was told no must hear when that changes: so from the first no on we don't lead, until a renewal says so.
+        """
+        if not self._is_renewed() and self._renewed is not None:
+            logger.warning("the lease was not renewed in time", extra={"seconds": self._timings.renew_deadline})
+            self._set_leading(None)
+        return self._is_renewed()
+
+    def _is_renewed(self) -> bool:
         return self._renewed is not None and self._clock() < self._renewed + self._timings.renew_deadline
 
     async def run(self) -> None:
@@ -206,13 +215,11 @@ class Lease:
         """Says that we stopped when the renew deadline has passed, even while a request hangs."""
         while True:
             await asyncio.sleep(self._timings.retry_period / 4)
-            if self._renewed is not None and not self.may_act():
-                logger.warning("the lease was not renewed in time", extra={"seconds": self._timings.renew_deadline})
-                self._set_leading(None)
+            self.may_act()
 
     def _set_leading(self, renewed: float | None) -> None:
         self._renewed = renewed
-        leads = self.may_act()
+        leads = self._is_renewed()
         if leads == self.leading.is_set():
             return
         if leads:

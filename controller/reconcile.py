@@ -143,7 +143,7 @@ class _Run:
                 return decided, outcome
             outcome = await Execution(self._host, desired, self).run(decided.actions)
             self._remember(decided, desired, observed, outcome)
-            if self._gone or isinstance(outcome.error, HostUnreachable):
+            if self._gone or not self.may_act() or isinstance(outcome.error, HostUnreachable):
                 return decided, outcome
             if outcome.waiting:
                 await self._write_status(desired, observed, decided)

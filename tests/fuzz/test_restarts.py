@@ -70,3 +70,14 @@ def test_a_back_off_goes_on_when_the_container_is_renamed_meanwhile() -> None:
         assert starts(made) == 2
         made.go(10)
         assert starts(made) == 3
+
+
+def test_who_stops_leading_in_the_middle_of_a_plan_says_nothing_more() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {"desiredState": "Stopped"})
+        made.go(5)
+        controller = made.controller
+        assert controller is not None
+        controller.app.leadership.may_act = lambda: "create" not in made.calls  # type: ignore[method-assign]
+        edit(made, lambda raw: raw["spec"].update(desiredState="Running"))
+        assert made.calls[-1] == "create"

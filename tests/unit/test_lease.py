@@ -296,3 +296,15 @@ def _held_by(holder: str, version: str = "3", renewed: str = "2026-01-01T00:00:0
             "leaseTransitions": 3,
         },
     }
+
+
+async def test_whoever_was_told_no_hears_of_it_when_a_late_renewal_comes_through() -> None:
+    told: list[bool] = []
+    server, clock = Server(), Clock()
+    lease = Lease(server, "here", told.append, holder="a", timings=FAST, clock=clock)
+    await lease._try()
+    clock.now += 10.5
+    assert not lease.may_act()
+    await lease._try()
+    assert lease.may_act()
+    assert told == [True, False, True]
