@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devcluster.paths import REPOSITORY
 from tests.security.stack import PATIENCE, Stack, Tenant
 from tests.waiting import eventually
 
@@ -106,6 +107,12 @@ def quota(stack: Stack) -> Iterator[None]:
     )
     yield
     kubectl("delete", "quota", "workspaces", "-n=team-a")
+
+
+def test_the_example_of_a_quota_counts_workspaces(stack: Stack, alice: Tenant) -> None:
+    example = str(REPOSITORY / "manifests" / "admission" / "quota-example.yaml")
+    counted = ["-o", "jsonpath={.spec.hard.count/workspaces\\.aicli\\.dev}"]
+    assert int(stack.cluster.kubectl("apply", "-n=team-a", "--dry-run=server", "-f", example, *counted)) > 0
 
 
 @pytest.mark.usefixtures("quota")

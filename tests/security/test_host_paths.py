@@ -93,6 +93,20 @@ def test_a_link_planted_by_an_earlier_workspace_leads_nowhere(stack: Stack, alic
 
 
 @escape
+def test_a_volume_mounted_over_a_planted_link_stays_inside(stack: Stack, alice: Tenant) -> None:
+    project, outside = stack.project("team-a", "linked"), stack.projects.parent / "outside"
+    outside.mkdir(exist_ok=True)
+    planter = stack.start(alice, "planter", {"projectPath": str(project)})
+    stack.execute(planter, "ln", "-s", str(outside), "/workspace/link")
+    alice.apply("over-link", {"projectPath": str(project), "volumes": [{"name": "v", "mountPath": "/workspace/link"}]})
+    eventually(lambda: alice.status("over-link")["phase"] in ("Running", "Failed", "BackOff"), PATIENCE)
+    for box in stack.containers("team-a", "over-link"):
+        stack.execute(box, "touch", "/workspace/link/from-inside")
+    assert list(outside.iterdir()) == []
+    assert not outside.is_mount()
+
+
+@escape
 def test_a_project_cannot_be_swapped_for_a_link_while_it_is_mounted(stack: Stack, alice: Tenant) -> None:
     project = stack.project("team-a", "swapped")
     box = stack.start(alice, "swapper", {"projectPath": str(project)})

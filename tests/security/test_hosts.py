@@ -1,6 +1,7 @@
 """A tenant wants another tenant's host; somebody on the wire wants to be a host."""
 
 import contextlib
+import io
 import json
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from devcluster import Engine
@@ -218,3 +220,77 @@ def test_keys_are_read_from_the_controllers_namespace_alone(
     message = _never_ready(stack, "planted", {"endpoint": wire.endpoint, "tlsSecretRef": {"name": "planted"}})
     assert "planted" in message
     assert wire.received == []
+
+
+class SshServer(paramiko.ServerInterface):
+    """An SSH server with a host key of its own, which counts who wants to log in."""
+
+    def __init__(self) -> None:
+        self.key = paramiko.ECDSAKey.generate()
+        self.logins = 0
+        self.seen = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._transports: list[paramiko.Transport] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        """Nobody gets in, but who comes as far as here has trusted our host key."""
+        self.logins += 1
+        return int(paramiko.AUTH_FAILED)
+
+    def close(self) -> None:
+        """Ends the server and its threads."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+        for transport in self._transports:
+            transport.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                self.seen += 1
+                transport = paramiko.Transport(connection)
+                self._transports.append(transport)
+                transport.add_server_key(self.key)
+                with contextlib.suppress(paramiko.SSHException, EOFError):
+                    transport.start_server(threading.Event(), self)
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[SshServer]:
+    """Somebody on the wire who says that they are the host."""
+    server = SshServer()
+    yield server
+    server.close()
+
+
+def _ssh_host(stack: Stack, server: SshServer, known: paramiko.PKey | None) -> str:
+    """What a host behind `server` is refused with, when `known` is the key that the Secret says it has."""
+    private = io.StringIO()
+    paramiko.ECDSAKey.generate().write_private_key(private)
+    line = f"[127.0.0.1]:{server.port} {known.get_name()} {known.get_base64()}\n" if known else "# nobody is known\n"
+    data = {"ssh-privatekey": private.getvalue(), "known_hosts": line}
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "by-ssh"}, "stringData": data}
+    stack.admin.apply(f"/api/v1/namespaces/{SYSTEM}/secrets", body)
+    endpoint = f"ssh://root@127.0.0.1:{server.port}"
+    return _never_ready(stack, "by-ssh", {"endpoint": endpoint, "sshSecretRef": {"name": "by-ssh"}})
+
+
+@remote
+@pytest.mark.parametrize("known", ["another key", "no key"])
+def test_an_unknown_host_key_is_refused_before_any_login(stack: Stack, ssh_server: SshServer, known: str) -> None:
+    assert _ssh_host(stack, ssh_server, paramiko.ECDSAKey.generate() if known == "another key" else None)
+    assert ssh_server.seen > 0
+    assert ssh_server.logins == 0
+
+
+@remote
+def test_a_host_that_refuses_our_key_is_told_without_it(stack: Stack, ssh_server: SshServer) -> None:
+    message = _ssh_host(stack, ssh_server, ssh_server.key)
+    assert ssh_server.logins > 0
+    assert "PRIVATE KEY" not in message
