@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_address
 
 from controller.api import HostPolicy
@@ -24,15 +25,22 @@ def policy_problems(policy: HostPolicy) -> list[str]:
 
 def pool_problems(policy: HostPolicy) -> Iterator[str]:
     """Why the address pool can't be cut into bridges' subnets."""
-    pool = policy.address_pool
+    problem = _pool_problem(policy.address_pool.base, policy.address_pool.size)
+    if problem:
+        yield problem
+
+
+@lru_cache(maxsize=1024)  # asked for each Workspace, each time; the answers are few
+def _pool_problem(pool: str, size: int) -> str:
     try:
-        base = IPv4Network(pool.base)
+        base = IPv4Network(pool)
     except ValueError:
         base = None
     if base is None or not _is_private(base):
-        yield f"policy.addressPool.base: {pool.base!r} must be a private IPv4 network, such as 10.210.0.0/16"
-    elif not base.prefixlen <= pool.size <= SMALLEST_SUBNET:
-        yield f"policy.addressPool.size: {pool.size} must be from {base.prefixlen} (the base) to {SMALLEST_SUBNET}"
+        return f"policy.addressPool.base: {pool!r} must be a private IPv4 network, such as 10.210.0.0/16"
+    if not base.prefixlen <= size <= SMALLEST_SUBNET:
+        return f"policy.addressPool.size: {size} must be from {base.prefixlen} (the base) to {SMALLEST_SUBNET}"
+    return ""
 
 
 def _is_private(network: IPv4Network) -> bool:
