@@ -63,6 +63,9 @@ class Collector:
             except ApiUnavailable as error:
                 logger.warning("the API server can't be listed", extra={"error": str(error)})
                 wait = RETRY_SECONDS
+            except Exception:  # a right that is missing for now, a CRD that is gone: no reason to end
+                logger.exception("the round failed; the next one comes soon")
+                wait = RETRY_SECONDS
             try:
                 await asyncio.wait_for(self._now.wait(), wait)
             except TimeoutError:

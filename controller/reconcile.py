@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 MAX_PASSES = 12  # a replacement takes 5; more means that something undoes what we do
 CONFLICT_RETRY = 0.05  # seconds; the newer object is on its way to us
 API_RETRY = 2.0  # seconds until an unanswered request to the API server is tried again
+GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
 LOOK_SOON = 1.0  # seconds; the host didn't answer, or what we acted on was gone
 
 
@@ -78,16 +79,26 @@ class Reconciler:
             return await _Run(self._world, entry, self._memory(entry)).run(self._keep)
         except Conflict:
             result = "conflict"
-            return _mono() + CONFLICT_RETRY
+            return _mono() + await self._catch_up(key)
         except Gone:
             result = "gone"
-            return None
+            return _mono() + GONE_RETRY
         except ApiUnavailable as error:
             result = "unavailable"
             logger.warning("the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
             return _mono() + API_RETRY
         finally:
             self._world.metrics.reconciled(result, _mono() - began)
+
+    async def _catch_up(self, key: Key) -> float:
+        """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""
+        store = self._world.workspaces
+        before = store.get(key)
+        try:
+            store.apply(await self._world.kube.get("Workspace", *key))
+        except (ApiUnavailable, Gone):
+            return API_RETRY
+        return API_RETRY if store.get(key) is before else CONFLICT_RETRY
 
     def forget(self, uid: str) -> None:
         """The Workspace is gone."""

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from lightkube.core.exceptions import ApiError
+
 from controller.container_spec import ContainerSpec, EnvVar, KeyRef
 from controller.errors import ReferenceNotFound
 from controller.kube import ApiUnavailable, Data, Kube
@@ -74,7 +76,7 @@ class References:
         before = self._versions.get(source)
         try:
             await self._read(source)
-        except ApiUnavailable as error:
+        except (ApiUnavailable, ApiError) as error:
             logger.warning("a reference can't be read", extra={"reference": "/".join(source), "error": str(error)})
             return
         if before is not None and self._versions[source] != before:

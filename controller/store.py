@@ -7,12 +7,14 @@ there is fetched. An older version of an object never replaces a newer one, whic
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from controller.kube import ObjectRef
 
+logger = logging.getLogger(__name__)
 Parsed = TypeVar("Parsed")
 Key = tuple[str, str]  # namespace, name
 
@@ -62,7 +64,12 @@ class Store(Generic[Parsed]):
             return
         if known is not None and known.ref == ref:
             return
-        self._entries[key] = Entry(ref, self._parse(raw))
+        try:
+            parsed = self._parse(raw)
+        except ValueError as error:  # let in by another version of the CRD; the others must not suffer from it
+            logger.error("an object can't be read", extra={"kind": self.kind, "object": key, "error": str(error)})
+            return
+        self._entries[key] = Entry(ref, parsed)
         if not quietly:
             self._on_change(key)
 
