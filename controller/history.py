@@ -6,7 +6,7 @@ signal was sent, which step failed) is kept in the process and may be lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -99,6 +99,15 @@ def sent_now(container: Container, memory: Memory, asked: bool, now: Now) -> Sen
         return replace(before, early=False)
     age = (now.wall - container.started_at).total_seconds() if container.started_at else HEARS_AFTER
     return Sent(now.mono, asked, container.started_at, early=age < HEARS_AFTER)
+
+
+def still_meant(memory: Memory, live: Collection[str], stopping: Collection[str], before: float) -> Memory:
+    """Without the stop signals sent until `before` to what was spared since: its next stop begins with a signal again.
+
+    `live`: the containers that run; `stopping`: those that are still meant to end.
+    """
+    spared = {i for i, sent in memory.signalled.items() if i in live and i not in stopping and sent.at <= before}
+    return replace(memory, signalled={i: sent for i, sent in memory.signalled.items() if i not in spared})
 
 
 def recall(status: WorkspaceStatus, memory: Memory) -> History:

@@ -33,6 +33,7 @@ class Plan:
     accounting: Accounting | None = None
     pending: tuple[str, ...] = ()  # changes that wait for a restart
     why: str = ""  # why nothing is done where something is wrong
+    stopping: frozenset[str] = frozenset()  # the containers that are meant to end
 
     def __str__(self) -> str:
         lines = [f"{number}. {action}" for number, action in enumerate(self.actions, 1)]
@@ -116,6 +117,7 @@ class _Planner:
     def __init__(self, desired: Desired, observed: Observed, history: History, now: Now) -> None:
         self.desired, self.observed, self.history, self.now = desired, observed, history, now
         self.references = history.memory.references
+        self.stopping: set[str] = set()
         self.main = choose(desired, observed.containers, self.references)
         self.others = tuple(c for c in observed.containers if c is not self.main)
         self.restart = desired.refusal is None and restart_wanted(desired, history)
@@ -317,6 +319,7 @@ class _Planner:
 
     def _stop(self, container: Container, reason: str, asked: bool = True) -> list[act.Action]:
         """The stop signal, once; when the grace period is over, SIGKILL; until then nothing."""
+        self.stopping.add(container.id)
         sent = self._sent(container)
         if sent is None:
             return [act.Signal(container.id, container.stop_signal, asked, reason=reason)]
@@ -344,7 +347,8 @@ class _Planner:
         sent = [s for c in stopping if c.is_live and (s := self._sent(c)) is not None]
         ends = [s.at + (HEARS_AFTER if s.early else self.desired.grace) for s in sent]
         wakes = [t for t in (*ends, wake_at) if t is not None and t > self.now.mono]
-        return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why)
+        stopped = frozenset(self.stopping)
+        return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why, stopped)
 
 
 def changed_references(container: Container, current: Mapping[str, str] | None) -> list[str]:

@@ -24,7 +24,7 @@ from controller.engine.pulls import Pulling
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
 from controller.execute import Execution, Outcome
-from controller.history import Failure, Memory, Now, Sent, from_status, recall, sent_now
+from controller.history import Failure, Memory, Now, Sent, from_status, recall, sent_now, still_meant
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
@@ -202,6 +202,9 @@ class _Run:
             self._memory = replace(self._memory, pulling="")
         if decided.accounting is not None and decided.accounting.exit_seen is not None:
             self._memory = replace(self._memory, exit_seen=decided.accounting.exit_seen)
+        if observed.known:
+            live = {c.id for c in observed.containers if c.is_live}
+            self._memory = still_meant(self._memory, live, decided.stopping, _mono() - desired.grace)
         return decided
 
     def _say(self, desired: Desired, decided: Plan) -> None:

@@ -72,6 +72,21 @@ def test_a_back_off_goes_on_when_the_container_is_renamed_meanwhile() -> None:
         assert starts(made) == 3
 
 
+def test_a_container_that_was_spared_gets_its_whole_grace_period_at_the_next_stop() -> None:
+    with world() as made:
+        made.host.add_image("stubborn:1", Program(ignores=frozenset({"SIGTERM"})))
+        spec = {"image": "stubborn:1", "terminationGracePeriodSeconds": 5}
+        made.api.create("Workspace", NAMESPACE, "a", spec)
+        made.go(5)
+        edit(made, lambda raw: raw["spec"].update(desiredState="Stopped"), 1)
+        edit(made, lambda raw: raw["spec"].update(desiredState="Running"), 20)
+        edit(made, lambda raw: raw["spec"].update(desiredState="Stopped"), 3)
+        container = made.host.find(next(iter(made.host.containers)))
+        assert container.shown.is_live
+        made.go(4)
+        assert not container.shown.is_live
+
+
 def test_who_stops_leading_in_the_middle_of_a_plan_says_nothing_more() -> None:
     with world() as made:
         made.api.create("Workspace", NAMESPACE, "a", {"desiredState": "Stopped"})
