@@ -1,4 +1,4 @@
-"""The DockerHost objects: their status (Ready, engine, counts) and the finalizer that keeps a used one."""
+"""The DockerHost objects: their status (conditions, engine, counts) and the finalizer that keeps a used one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from controller import conditions as cond
 from controller import naming, policy
-from controller.api import Condition, DockerHost, DockerHostStatus, Workspace
+from controller.api import DockerHost, DockerHostStatus, Workspace
 from controller.errors import WorkspaceError
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
@@ -112,7 +113,9 @@ def host_status(
     update: dict[str, object] = {
         "observed_generation": max(wanted.metadata.generation, previous.observed_generation),
         "workspaces": workspaces,
-        "conditions": (_condition(wanted, host, problem, now),),
+        "conditions": cond.conditions(
+            _situation(wanted, host, problem), previous.conditions, wanted.metadata.generation, now
+        ),
     }
     if host is not None:
         update["engine_version"], update["api_version"] = host.info.version, host.info.api_version
@@ -125,28 +128,18 @@ def host_status(
     return new
 
 
-def _condition(wanted: DockerHost, host: Host | None, problem: WorkspaceError | None, now: datetime) -> Condition:
+def _situation(wanted: DockerHost, host: Host | None, problem: WorkspaceError | None) -> cond.Situation:
     wrong = policy.policy_problems(wanted.spec.policy)
     if wrong:
-        status, reason, message = "False", "InvalidPolicy", "; ".join(wrong)
-    elif host is None and problem is not None:
-        status, reason, message = "False", problem.reason, str(problem)
-    elif host is None:
-        status, reason, message = "Unknown", "Connecting", "not connected yet"
-    elif not host.cache.is_known():
-        status, reason, message = "False", "HostUnreachable", host.cache.problem
-    else:
-        status, reason, message = "True", "Connected", f"Docker Engine {host.info.version} answers"
-    before = next((c for c in wanted.status.conditions if c.type == "Ready"), None)
-    since = before.last_transition_time if before is not None and before.status == status else now
-    return Condition(
-        type="Ready",
-        status=status,
-        reason=reason,
-        message=message,
-        last_transition_time=since,
-        observed_generation=wanted.metadata.generation,
-    )
+        return cond.stalled("", "InvalidPolicy", "; ".join(wrong))
+    if host is None and problem is not None:
+        make = cond.stalled if problem.definitive else cond.on_its_way
+        return make("", problem.reason, str(problem))
+    if host is None:
+        return cond.unknown("Connecting", "not connected yet")
+    if not host.cache.is_known():
+        return cond.on_its_way("", "HostUnreachable", host.cache.problem)
+    return cond.as_declared("Connected", f"Docker Engine {host.info.version} answers")
 
 
 def _ready(status: DockerHostStatus) -> tuple[str, str]:
