@@ -121,3 +121,9 @@ test-security: tools ## Attacks on the host, other tenants and secrets
 .PHONY: test-nightly
 test-nightly: tools ## The slow tests only
 	@$(PYTEST) -m nightly $(ARGS)
+
+##@ Measure it
+
+.PHONY: bench
+bench: tools ## Figures beside docker run (10 minutes; ARGS="--only burst,single --size quick")
+	@$(PYTHON) -m benchmarks $(ARGS)

@@ -1,0 +1,1 @@
+"""How quick the controller is, measured beside Docker itself on the same machine: `make bench`."""

@@ -1,0 +1,133 @@
+"""*single*, *repair*, *spec change*: one Workspace at a time, in turns with the Docker command that does the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+from lightkube.types import PatchType
+
+from benchmarks.docker_side import DockerSide
+from benchmarks.results import Figure, Results, median, percentile
+from benchmarks.rig import NAMESPACE, Rig
+from controller.engine.translate import parse_time
+from controller.kube import KINDS
+from tests.waiting import eventually_async
+
+OTHER_IMAGE = "alpine:other"  # the same image under another name: what is measured isn't a pull
+
+
+async def create(rig: Rig, side: DockerSide, results: Results, count: int) -> None:
+    """Apply until Ready, against one `docker run -d`."""
+    ours: list[float] = []
+    docker: list[float] = []
+    for number in range(count):
+        (name,) = rig.names(1)
+        began = await rig.create([name])
+        ours.append(await rig.watcher.until_ready([name]) - began)
+        docker.append(await asyncio.to_thread(side.run_one, rig.names(1, "d")[0]))
+        if number % 25 == 24:
+            await _clean(rig, side)
+    await _clean(rig, side)
+    results.series["single"] = {"controller": ours, "docker run": docker}
+    note = f"controller p50 {_ms(median(ours))}, p99 {_ms(percentile(ours, 99))}; " + (
+        f"docker run p50 {_ms(median(docker))}, p99 {_ms(percentile(docker, 99))}"
+    )
+    over = (median(ours) - median(docker)) * 1000
+    tail = (percentile(ours, 99) - percentile(docker, 99)) * 1000
+    results.add(
+        Figure("single_p50_over_docker_run_ms", over, 60, "ms", note=note),
+        Figure("single_p99_over_docker_run_ms", tail, 250, "ms"),
+    )
+
+
+async def repair(rig: Rig, side: DockerSide, results: Results, count: int) -> None:
+    """`docker kill` until it runs again, against `docker start`: both from the request to the start of the new run."""
+    names = rig.names(count)
+    await rig.create(names)
+    await rig.watcher.until_ready(names)
+    mine = [_container(rig, name) for name in names]
+    theirs = rig.names(count, "d")
+    await side.run(theirs, 4)
+    ours: list[float] = []
+    docker: list[float] = []
+    for container, other in zip(mine, theirs, strict=True):
+        ours.append(await _killed(rig, container))
+        docker.append(await asyncio.to_thread(_started, rig, other))
+    await rig.watcher.until_ready(names)
+    await _clean(rig, side)
+    results.series["repair"] = {"controller": ours, "docker start": docker}
+    note = f"kill to running p50 {_ms(median(ours))}, worst {_ms(max(ours))}; docker start p50 {_ms(median(docker))}"
+    results.add(
+        Figure("repair_over_docker_start_ms", (median(ours) - median(docker)) * 1000, 100, "ms", note=note),
+    )
+
+
+async def change(rig: Rig, side: DockerSide, results: Results, count: int) -> None:
+    """A new image until the new container is Ready, against `docker rm -f` and `docker run -d`."""
+    await asyncio.to_thread(rig.engine.docker, "tag", "alpine:latest", OTHER_IMAGE)
+    names, theirs = rig.names(count), rig.names(count, "d")
+    await rig.create(names)
+    await rig.watcher.until_ready(names)
+    await side.run(theirs, 4)
+    ours: list[float] = []
+    docker: list[float] = []
+    for name, other in zip(names, theirs, strict=True):
+        ours.append(await _changed(rig, name))
+        docker.append(await asyncio.to_thread(side.replace_one, other))
+    await _clean(rig, side)
+    results.series["spec_change"] = {"controller": ours, "docker rm + run": docker}
+    note = f"controller p50 {_ms(median(ours))}, worst {_ms(max(ours))}; docker p50 {_ms(median(docker))}"
+    ratio = median(ours) / median(docker)
+    results.add(
+        Figure("spec_change_over_docker", ratio, 1.25, "ratio", tuple(o / median(docker) for o in ours), note),
+    )
+
+
+async def _changed(rig: Rig, name: str) -> float:
+    began = time.monotonic()
+    generation = rig.watcher.seen[name].raw["metadata"]["generation"]
+    patch = {"spec": {"image": OTHER_IMAGE}}
+    await rig.client.patch(KINDS["Workspace"], name, patch, namespace=NAMESPACE, patch_type=PatchType.MERGE)
+    await rig.watcher.until(lambda seen: seen[name].raw["metadata"]["generation"] > generation)
+    return await rig.watcher.until_ready([name]) - began
+
+
+async def _killed(rig: Rig, container: str) -> float:
+    with closing(rig.engine.client()) as client:
+        before = await asyncio.to_thread(_start_time, rig, container)
+        sent = datetime.now(UTC)
+        await asyncio.to_thread(client.kill, container)
+        await eventually_async(lambda: _start_time(rig, container) != before, timeout=60)
+    return (_start_time(rig, container) - sent).total_seconds()
+
+
+def _started(rig: Rig, name: str) -> float:
+    with closing(rig.engine.client()) as client:
+        client.kill(name)
+        client.wait(name)
+        sent = datetime.now(UTC)
+        client.start(name)
+        return (_start_time(rig, name) - sent).total_seconds()
+
+
+def _start_time(rig: Rig, container: str) -> datetime:
+    with closing(rig.engine.client()) as client:
+        started = parse_time(client.inspect_container(container)["State"]["StartedAt"])
+    assert started is not None
+    return started
+
+
+def _container(rig: Rig, name: str) -> str:
+    return str(rig.watcher.seen[name].status["containerID"])
+
+
+async def _clean(rig: Rig, side: DockerSide) -> None:
+    await rig.remove_all()
+    await side.remove_all()
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
