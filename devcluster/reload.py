@@ -1,7 +1,7 @@
 """Runs a command and starts it again whenever a Python file below a folder changes, for the inner loop of development.
 
-Usage: ``python reload.py FOLDER -- COMMAND...``. SIGTERM and SIGINT stop the command, then this. Needs nothing but Python:
-it runs inside the image's ``dev`` stage.
+Usage: ``python reload.py FOLDER -- COMMAND...``. SIGTERM and SIGINT stop the command, then this. Needs nothing but
+Python: it runs inside the image's ``dev`` stage.
 """
 
 import signal
