@@ -1,4 +1,4 @@
-"""Generates `crds/*.yaml` and `schemas/` from the models.
+"""Generates `crds/*.yaml`, `schemas/` and `docs/api.md` from the models.
 
 python -m controller.api.crd            write them
 python -m controller.api.crd --check    exit with 1 and a diff if the files are not what the models say
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from controller.api.dockerhost import DockerHost
 from controller.api.model import GROUP, VERSION
 from controller.api.operation import WorkspaceOperation
+from controller.api.reference import reference
 from controller.api.schema import editor_schema, structural_schema
 from controller.api.workspace import Workspace
 
@@ -46,6 +47,7 @@ class Kind:
     """What a CRD says beside the schema."""
 
     model: type[BaseModel]
+    purpose: str
     plural: str
     short_names: tuple[str, ...]
     categories: tuple[str, ...]
@@ -73,6 +75,7 @@ _MESSAGE = Column("Message", _condition("Ready", "message"), wide=True, descript
 KINDS = (
     Kind(
         model=Workspace,
+        purpose="a container on a Docker host, as somebody wants it (`ws`, namespaced)",
         plural="workspaces",
         short_names=("ws",),
         categories=("all", "aicli"),
@@ -95,6 +98,7 @@ KINDS = (
     ),
     Kind(
         model=DockerHost,
+        purpose="a Docker Engine, and what it shares with whom (`dh`, cluster-scoped)",
         plural="dockerhosts",
         short_names=("dh",),
         categories=("aicli",),
@@ -114,6 +118,7 @@ KINDS = (
     ),
     Kind(
         model=WorkspaceOperation,
+        purpose="one action on many Workspaces, once (`wsop`, namespaced)",
         plural="workspaceoperations",
         short_names=("wsop",),
         categories=("aicli",),
@@ -166,6 +171,8 @@ def generated_files() -> dict[Path, str]:
         files[Path("crds", f"{kind.plural}.yaml")] = _HEADER + definition
         schema = json.dumps(editor_schema(kind.model), indent=2, ensure_ascii=False) + "\n"
         files[Path("schemas", GROUP, f"{kind.model.__name__.lower()}_{VERSION}.json")] = schema
+    kinds = [(kind.model.__name__, kind.purpose, structural_schema(kind.model)) for kind in KINDS]
+    files[Path("docs", "api.md")] = reference(kinds)
     return files
 
 
@@ -183,14 +190,18 @@ def drift(root: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or with --check only compare; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m controller.api.crd", description="Generate crds/ and schemas/.")
+    parser = argparse.ArgumentParser(
+        prog="python -m controller.api.crd", description="Generate crds/ and what goes with it."
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if the files differ")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="the repository")
     options = parser.parse_args(arguments)
     if options.check:
         differences = drift(options.root)
         if differences:
-            sys.stderr.write(f"{differences}\n\ncrds/ or schemas/ are not what the models say: run `make crds`.\n")
+            sys.stderr.write(
+                f"{differences}\n\nThe generated files are not what the models say: run `make generate`.\n"
+            )
         return 1 if differences else 0
     for path, text in generated_files().items():
         (options.root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def test_check_shows_what_differs_and_fails(tmp_path: Path, capsys: pytest.Captu
     assert main(["--root", str(tmp_path), "--check"]) == 1
     message = capsys.readouterr().err
     assert "-                maximum: 9999" in message
-    assert "make crds" in message
+    assert "make generate" in message
 
 
 @pytest.mark.parametrize(("schema", "in_list"), FIELDS)
