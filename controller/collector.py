@@ -107,11 +107,16 @@ class Collector:
                 continue
 
     async def _collect(self, host: Host) -> None:
-        wanted = {w.metadata.uid for w in self._workspaces.values() if w.spec.host == host.name}
+        wanted = {w.metadata.uid for w in self._users_of(host)}
         for container in orphans(host.cache.all(), wanted):
             if self._may_act():
                 await self._remove(host, container)
         await self._collect_networks(host)
+
+    def _users_of(self, host: Host) -> list[Workspace]:
+        """Also those of hosts that we aren't connected to: where two DockerHosts name one engine, theirs are here."""
+        workspaces = self._workspaces.values()
+        return [w for w in workspaces if w.spec.host == host.name or self._hosts.get(w.spec.host) is None]
 
     async def _remove(self, host: Host, container: Container) -> None:
         logger.info(
@@ -128,8 +133,8 @@ class Collector:
         """Asks the host only after the set of wanted networks has changed."""
         wanted = frozenset(
             (w.metadata.namespace, str(w.spec.network.mode))
-            for w in self._workspaces.values()
-            if w.spec.host == host.name and w.spec.network.mode is not NetworkMode.NONE
+            for w in self._users_of(host)
+            if w.spec.network.mode is not NetworkMode.NONE
         )
         if self._networks_checked.get(host.name) == wanted:
             return
@@ -144,5 +149,5 @@ class Collector:
 
 
 def orphans(containers: Iterable[Container], wanted: set[str]) -> list[Container]:
-    """The containers that no Workspace of their host wants. All carry our cluster ID: the cache lists no others."""
+    """The containers that no Workspace wants. All carry our cluster ID: the cache lists no others."""
     return [c for c in containers if c.labels.get(naming.LABEL_UID) not in wanted]

@@ -59,6 +59,7 @@ class Hosts:
         self._wanted_since: dict[str, float] = {}  # monotonic
         self._hosts: dict[str, Host] = {}
         self._connecting: dict[str, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self.problems: dict[str, WorkspaceError] = {}  # by host: why there is no connection
 
     def __iter__(self) -> Iterator[Host]:
@@ -90,6 +91,9 @@ class Hosts:
     def apply(self, wanted: DockerHost) -> None:
         """Takes in a DockerHost: connects to a new one, applies a changed policy to a known one."""
         name = wanted.metadata.name
+        before = self._wanted.get(name)
+        if before is not None and before.metadata.uid != wanted.metadata.uid:
+            self._replaced(name)
         self._wanted[name] = wanted
         self._wanted_since.setdefault(name, time.monotonic())
         host = self._hosts.get(name)
@@ -108,20 +112,32 @@ class Hosts:
 
     async def remove(self, name: str) -> None:
         """Lets go of a host that is no longer declared. Its containers stay."""
+        host = self._forget(name)
+        if host is not None:
+            await self._close(host)
+
+    def _replaced(self, name: str) -> None:
+        """It was deleted and made again, perhaps with another endpoint, before we heard of the deletion."""
+        host = self._forget(name)
+        if host is not None:
+            task = asyncio.create_task(self._close(host), name=f"close {name}")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _forget(self, name: str) -> Host | None:
         self._wanted.pop(name, None)
         self._wanted_since.pop(name, None)
         self.problems.pop(name, None)
         task = self._connecting.pop(name, None)
         if task is not None:
             task.cancel()
-        host = self._hosts.pop(name, None)
-        if host is not None:
-            await self._close(host)
+        return self._hosts.pop(name, None)
 
     async def close(self) -> None:
         """Lets go of all hosts."""
         for name in [*self._hosts, *self._connecting]:
             await self.remove(name)
+        await asyncio.gather(*self._closing)
 
     async def _renew(self, name: str) -> None:
         await self._close(self._hosts.pop(name))
