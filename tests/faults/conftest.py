@@ -19,7 +19,7 @@ from tests.faults.api import Api
 from tests.faults.oracle import Oracle
 from tests.faults.proxy import Proxy
 from tests.faults.report import Row, Tally
-from tests.faults.rig import PATIENCE, SERVICE_ACCOUNT, SYSTEM, Rig, host_body, through
+from tests.faults.rig import PATIENCE, SERVICE_ACCOUNT, SYSTEM, Rig, host_body, prepare, through
 from tests.waiting import eventually
 
 _TALLY = pytest.StashKey[Tally]()
@@ -184,14 +184,6 @@ def _started(rig: Rig) -> Rig:
     rig.start()
     eventually(lambda: rig.probe("/readyz") == 200, PATIENCE)
     return rig
-
-
-def prepare(cluster: ControlPlane) -> None:
-    """CRDs and the controller's rights."""
-    crds = str(REPOSITORY / "crds")
-    cluster.kubectl("apply", "--server-side", "-f", crds)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", crds)
-    cluster.kubectl("apply", "-k", str(REPOSITORY / "manifests" / "rbac"))
 
 
 def _start(rig: Rig, *args: str, env: dict[str, str], kubeconfig: Path | None = None) -> Process:

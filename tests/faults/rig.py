@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from devcluster import ControlPlane, Engine, Process
+from devcluster.paths import REPOSITORY
 from tests.faults.api import GROUP, MERGE, Api, Object
 from tests.faults.oracle import Oracle, check_ready
 from tests.faults.proxy import Proxy
@@ -133,8 +134,14 @@ class Rig:
         eventually(lambda: self.oracle.check_converged(self.namespace), timeout, interval=0.25)
 
     def converge_one(self, name: str, timeout: float = PATIENCE) -> None:
-        """Waits until one Workspace is Ready, whatever the others are."""
-        eventually(lambda: check_ready(self.get(name)), timeout, interval=0.2)
+        """Waits until one Workspace is Ready and runs, whatever the others are."""
+
+        def check() -> None:
+            check_ready(self.get(name))
+            found = self.oracle.containers(self.namespace, name)
+            assert [c["State"]["Status"] for c in found] == ["running"], f"{name}: {self.status(name)}"
+
+        eventually(check, timeout, interval=0.2)
 
     def container(self, name: str, engine: str = "default") -> Object:
         """Inspect of a Workspace's one container."""
@@ -218,3 +225,11 @@ def host_body(name: str, endpoint: str, projects: Path, **policy: Any) -> str:
     }
     spec = {"endpoint": endpoint, "policy": allowed | policy}
     return json.dumps({"apiVersion": API, "kind": "DockerHost", "metadata": {"name": name}, "spec": spec})
+
+
+def prepare(cluster: ControlPlane) -> None:
+    """CRDs and the controller's rights."""
+    crds = str(REPOSITORY / "crds")
+    cluster.kubectl("apply", "--server-side", "-f", crds)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", crds)
+    cluster.kubectl("apply", "-k", str(REPOSITORY / "manifests" / "rbac"))
