@@ -102,7 +102,7 @@ def make_desired(
         has_finalizer=naming.FINALIZER in meta.finalizers,
         abandon=meta.annotations.get(naming.ANNOTATION_ABANDON) == "true",
         refusal=_refusal(workspace, container, host_policy, namespace_labels),
-        stop_refused=host_policy.enforcement == "Stop",
+        stop_refused=host_policy.enforcement == "Stop" and not isinstance(workspace, UnreadableWorkspace),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from controller.api import ObjectMeta, Workspace, WorkspaceSpec, WorkspaceStatus
+from controller.api import DesiredState, ObjectMeta, Workspace, WorkspaceSpec, WorkspaceStatus
 from controller.desired import UnreadableWorkspace, environment
 from controller.references import Source
 
@@ -25,7 +25,12 @@ def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
         logger.warning("a Workspace can't be read", extra={"workspace": raw["metadata"]["name"], "error": wrong})
         meta = ObjectMeta.model_validate(raw["metadata"])
         status = WorkspaceStatus.model_validate(raw.get("status") or {})
-        spec = WorkspaceSpec.model_construct(host=str(raw.get("spec", {}).get("host", "default")))
+        asked = raw.get("spec", {})
+        state = asked.get("desiredState")
+        spec = WorkspaceSpec.model_construct(
+            host=str(asked.get("host", "default")),
+            desired_state=DesiredState(state) if state in set(DesiredState) else DesiredState.RUNNING,
+        )
         return UnreadableWorkspace(metadata=meta, spec=spec, status=status, problem=wrong)
 
 
