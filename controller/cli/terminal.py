@@ -74,7 +74,7 @@ def _raw_terminal(session: Session) -> Iterator[None]:
     before = termios.tcgetattr(source)
     resized = signal.signal(signal.SIGWINCH, tell_size)
     try:
-        terminal_mode.setraw(source)
+        terminal_mode.setraw(source, termios.TCSADRAIN)  # what was typed ahead is kept
         tell_size()
         yield
     finally:

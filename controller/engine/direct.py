@@ -233,7 +233,7 @@ def _certificates() -> TLSConfig:
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise ConfigurationError(
-            f"your client certificate is missing: {', '.join(missing)} ($DOCKER_CERT_PATH names it)"
+            f"your certificates are missing: {', '.join(missing)} ($DOCKER_CERT_PATH names it)"
         )
     pair = (str(files["cert"]), str(files["key"]))
     return TLSConfig(client_cert=pair, ca_cert=str(files["ca"]), verify=True)
