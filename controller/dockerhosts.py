@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from controller import conditions as cond
 from controller import naming, policy
 from controller.api import DockerHost, DockerHostStatus, Workspace
-from controller.errors import WorkspaceError
+from controller.errors import ConfigurationError, WorkspaceError
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.observed import Container, ContainerState
@@ -57,11 +57,18 @@ class DockerHostReconciler:
             return _mono() + API_RETRY
 
     async def hold(self, name: str) -> None:
-        """Has the DockerHost keep its finalizer, before something is made on its host. Raises Conflict, Gone."""
+        """Has the DockerHost keep its finalizer, before something is made on its host.
+
+        Raises ConfigurationError where it is being deleted, Conflict, Gone.
+        """
         async with self._held:
             entry = self._store.get(("", name))
             if entry is None:
                 raise Gone(f"DockerHost {name!r}")
+            if entry.object.metadata.deletion_timestamp is not None:
+                raise ConfigurationError(
+                    f"spec.host: DockerHost {name!r} is being deleted; use another one", reason="HostTerminating"
+                )
             finalizers = entry.object.metadata.finalizers
             if naming.HOST_FINALIZER not in finalizers:
                 self._store.apply(await self._kube.set_finalizers(entry.ref, [*finalizers, naming.HOST_FINALIZER]))

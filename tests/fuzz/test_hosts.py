@@ -48,3 +48,20 @@ def test_a_host_that_was_deleted_and_made_again_is_connected_to_afresh() -> None
         made.api.create("DockerHost", "", HOST, HOST_SPEC)
         made.go(25)
         assert hosts.get(HOST) not in (None, before)
+
+
+def test_nothing_is_made_on_a_host_that_is_being_deleted() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "first", {})
+        made.go(5)
+        made.api.delete("DockerHost", "", HOST)
+        made.api.create("Workspace", NAMESPACE, "second", {})
+        made.go(5)
+        assert only_container(made)
+        found = made.get("second")
+        assert found is not None
+        assert found["status"]["conditions"][0]["reason"] == "HostTerminating"
+        assert not found["metadata"].get("finalizers")
+        made.api.delete("Workspace", NAMESPACE, "first")
+        made.go(20)
+        assert not [key for key in made.api.objects if key[0] == "DockerHost"]
