@@ -121,6 +121,7 @@ class App:
         self._operation_reconciler = OperationReconciler(
             self.kube, self.operations, self.workspaces, lambda: self.may_act() and not self._settings.dry_run
         )
+        self.workspaces.on_any_change = self._tell_operations
         world = World(
             cluster=cluster,
             kube=self.kube,
@@ -223,6 +224,9 @@ class App:
                 self.queues["dockerhosts"].add(("", entry.object.spec.host))
             self.metrics.seen(entry.object, asyncio.get_running_loop().time())
         self.queues["workspaces"].add(key)
+
+    def _tell_operations(self, key: Key) -> None:
+        """Of every change of a Workspace: what our own write says (it is Ready now) is what they wait for."""
         for operation in self._operation_reconciler.concerned(key):
             self.queues["operations"].add(operation)
 

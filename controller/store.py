@@ -34,6 +34,7 @@ class Store(Generic[Parsed]):
         self.kind = kind
         self.synced = False  # whether a complete list was taken in
         self._parse, self._on_change = parse, on_change
+        self.on_any_change: Callable[[Key], None] = lambda key: None  # told also of what is taken in quietly
         self._entries: dict[Key, Entry[Parsed]] = {}
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class Store(Generic[Parsed]):
         return [entry.object for entry in self._entries.values()]
 
     def apply(self, raw: Mapping[str, Any], *, deleted: bool = False, quietly: bool = False) -> None:
-        """Takes in an object from a watch, a list or (`quietly`: nobody need be told) the answer to our own write."""
+        """Takes in an object from a watch, a list or (`quietly`: its worker knows) the answer to our own write."""
         meta = raw["metadata"]
         ref = ObjectRef(self.kind, meta.get("namespace", ""), meta["name"], meta["uid"], meta["resourceVersion"])
         key = (ref.namespace, ref.name)
@@ -72,6 +73,7 @@ class Store(Generic[Parsed]):
         self._entries[key] = Entry(ref, parsed)
         if not quietly:
             self._on_change(key)
+        self.on_any_change(key)
 
     def compare(self, versions: Mapping[Key, tuple[str, str]], known_before: set[Key]) -> list[Key]:
         """Drops what a complete list doesn't have; gives the keys that the list has newer than the store.
@@ -93,6 +95,7 @@ class Store(Generic[Parsed]):
     def _drop(self, key: Key) -> None:
         if self._entries.pop(key, None) is not None:
             self._on_change(key)
+            self.on_any_change(key)
 
 
 def _is_older(ref: ObjectRef, known: ObjectRef) -> bool:

@@ -102,6 +102,7 @@ class OperationReconciler:
             await self._kube.delete(run.ref)
             return None
         run.progress = decided.progress
+        self._note_targets(key, run)  # before anything is waited for: no change of theirs may slip by
         retry = await self._make_all(run, operation, decided.changes)
         due = await self._write_if_due(run, operation)
         if run.written.completion_time is not None:
