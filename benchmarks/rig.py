@@ -200,7 +200,8 @@ def _prepare(made: Rig) -> None:
 def _request(line: dict[str, Any]) -> tuple[str, str]:
     target = line.get("objectRef") or {}
     resource = target.get("resource", line["requestURI"])
-    return line["verb"], "/".join(filter(None, [resource, target.get("subresource")]))
+    refused = f"({line['responseStatus']['code']})" if line["responseStatus"]["code"] >= 400 else None
+    return line["verb"], "/".join(filter(None, [resource, target.get("subresource"), refused]))
 
 
 def _call(text: str) -> str:
