@@ -18,7 +18,8 @@ from devcluster.paths import REPOSITORY
 from tests.mutants.mutants import MUTANTS, Edit, Mutant
 
 PARTS = ("controller", "devcluster", "tests", "crds", "manifests", "pyproject.toml")
-TIMEOUT = 600.0  # seconds for the tests of one mutant
+STALL = 90  # seconds that one test may take: in virtual time, a mistake can also be an endless loop
+TIMEOUT = 600.0  # seconds for all tests of one mutant
 FAILED = 1  # pytest's exit code for tests that ran and failed; others mean that they did not run
 
 
@@ -87,7 +88,8 @@ def _copy(to: Path) -> None:
 
 def _run(place: Path, test: str) -> tuple[int, str]:
     """pytest's exit code and output, with the copy's own code."""
-    command = [sys.executable, "-m", "pytest", "-x", "--tb=line", "-p", "no:cacheprovider", *shlex.split(test)]
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=line", f"--timeout={STALL}", "-p", "no:cacheprovider"]
+    command += shlex.split(test)
     environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
