@@ -192,8 +192,10 @@ class OperationReconciler:
     async def _write(self, run: _Run, operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> None:
         new = fit(operation, status)
         changes = merge_patch(run.written.to_dict(), new)
-        run.next_write = _mono() + max(WRITE_INTERVAL, size(changes) / BYTES_PER_SECOND)
+        interval = max(WRITE_INTERVAL, size(changes) / BYTES_PER_SECOND)
+        run.next_write = _mono() + interval  # also where it fails
         raw = await self._kube.patch_status(run.ref, changes)
+        run.next_write = _mono() + interval
         run.ref = replace(run.ref, resource_version=raw["metadata"]["resourceVersion"])
         run.written = status
         self._operations.apply(raw)
