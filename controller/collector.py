@@ -24,6 +24,7 @@ from controller.store import Key, Store
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
 RETRY_SECONDS = 2.0  # after a round that failed: until the first one nothing is done at all
+FIRST_LIST_SECONDS = 3.0  # that the watch may take to bring what is there
 FETCH_AT_ONCE = 20  # objects; where more are out of date, one list is cheaper than many reads
 
 
@@ -84,16 +85,25 @@ class Collector:
                 await self._collect(host)
 
     async def _compare(self, store: Store[Any]) -> None:
-        if not store.synced:
-            for raw in await self._kube.list_objects(store.kind):
-                store.apply(raw)
         known_before = set(store)
         versions = await self._kube.list_versions(store.kind)
+        if not store.synced and not await self._is_brought(store, versions):
+            for raw in await self._kube.list_objects(store.kind):
+                store.apply(raw)
         stale = store.compare(versions, known_before)
         self.last_list[store.kind] = self._clock()
         if stale:
             self.missed.newer_in_list(store.kind, self._clock(), self.watched(store.kind))
             await self._fetch(store, stale)
+
+    async def _is_brought(self, store: Store[Any], listed: Iterable[Key]) -> bool:
+        """Whether the watch brings all that is listed soon: it begins with a list of its own, so a second is waste."""
+        keys, patience = list(listed), self._clock() + FIRST_LIST_SECONDS
+        while any(store.get(key) is None for key in keys):
+            if self._clock() > patience:
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     async def _fetch(self, store: Store[Any], stale: list[Key]) -> None:
         if len(stale) > FETCH_AT_ONCE:
