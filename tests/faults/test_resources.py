@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from devcluster import Engine
+from devcluster import Engine, sample
 from tests.faults.report import Row
 from tests.faults.rig import BOUND, NOISE, Rig, host_body
 from tests.security.registry import Registry
@@ -24,7 +24,8 @@ def test_17_image_missing_wrong_credentials_registry_down_slow_pull(rig: Rig, ro
     registry = Registry(rig.engine, tmp_path)
     registry.start()
     try:
-        image = registry.push("alpine:latest", "shop:1")
+        rig.engine.load(sample.archive("private:1", {"Labels": {"of": "row 17"}}))
+        image = registry.push("private:1", "shop:1")
         for name, password in (("right", None), ("wrong", "not-the-password")):
             data = registry.pull_secret(password) if password else registry.pull_secret()
             body = {"metadata": {"name": name}, "stringData": data} | {"type": "kubernetes.io/dockerconfigjson"}
