@@ -196,6 +196,24 @@ def test_a_client_of_another_authority_is_refused_by_the_host(
 
 
 @remote
+def test_keys_that_are_rotated_are_taken_without_a_restart(
+    stack: Stack, remote_engine: Engine, bobs_host: str, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path / "pki", "other-ca")
+    _secret(stack, "rotated", other.certificate, other.client("old"))
+    spec = {"endpoint": remote_engine.tcp_endpoint, "tlsSecretRef": {"name": "rotated"}, "policy": stack.policy()}
+    stack.apply_host("rotated", spec)
+    try:
+        eventually(lambda: "certificate" in stack.host_ready("rotated")["message"].lower(), PATIENCE)
+        _secret(stack, "rotated", remote_engine.ca, remote_engine.client_certificate())
+        # Now it gets through, and learns that this engine is another DockerHost's already.
+        eventually(lambda: stack.host_ready("rotated")["reason"] == "DuplicateEngine", PATIENCE)
+        assert bobs_host in stack.host_ready("rotated")["message"]
+    finally:
+        stack.delete_host("rotated")
+
+
+@remote
 def test_nothing_is_ever_said_in_the_clear(stack: Stack, remote_engine: Engine, wire: Wire) -> None:
     _secret(stack, "clear", remote_engine.ca, remote_engine.client_certificate())
     _never_ready(stack, "clear", {"endpoint": wire.endpoint, "tlsSecretRef": {"name": "clear"}})
