@@ -232,9 +232,7 @@ def _certificates() -> TLSConfig:
     files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
-        raise ConfigurationError(
-            f"your certificates are missing: {', '.join(missing)} ($DOCKER_CERT_PATH names it)"
-        )
+        raise ConfigurationError(f"your certificates are missing: {', '.join(missing)} ($DOCKER_CERT_PATH names it)")
     pair = (str(files["cert"]), str(files["key"]))
     return TLSConfig(client_cert=pair, ca_cert=str(files["ca"]), verify=True)
 
