@@ -69,7 +69,7 @@ def test_workspace_is_in_progress_current_failed_and_terminating_when_it_should_
         "Current", "Current", "Failed", "Current", "Current", "Terminating",
     ]  # fmt: skip
     assert seen[0] == "InProgress"
-    assert all("InProgress" in pair for pair in pairwise(seen))
+    assert all("InProgress" in pair for pair in pairwise(seen[:-1]))
     agree("Workspace", versions)
 
 
@@ -104,17 +104,16 @@ def test_operations_end_as_current_or_failed(stack: Stack, tmp_path: Path) -> No
     stack.apply("shop")
     stack.ready("shop")
     with recorded(stack.cluster, tmp_path / "operations.json", "workspaceoperations", "-n", stack.namespace) as history:
-        for name, targets in (("good", ["shop"]), ("bad", ["shop", "absent"])):
+        for name, targets, end in (("good", ["shop"], "Current"), ("bad", ["shop", "absent"], "Failed")):
             spec = {"operation": "Restart", "names": targets}
             stack.kubectl("apply", "-f", "-", stdin=operation(name, spec))
-        for name, end in (("good", "Current"), ("bad", "Failed")):
             eventually(lambda name=name: has_ended(history.versions(name)[-1]), timeout=60)
             assert steps(history.versions(name)) == ["InProgress", end]
             agree("WorkspaceOperation", history.versions(name))
 
 
 def has_ended(operation: dict[str, Any]) -> None:
-    assert operation["status"]["phase"] in ("Complete", "Failed"), operation["status"]
+    assert operation["status"]["phase"] in ("Complete", "Failed"), json.dumps(operation["status"])
 
 
 def test_suspended_operation_is_shown_as_such(stack: Stack) -> None:
