@@ -1,0 +1,152 @@
+"""Stories in virtual time: what the fuzzer has found, and what is too rare to be left to chance."""
+
+from __future__ import annotations
+
+from controller import naming
+from controller.errors import CallTimeout
+from tests.fuzz.world import NAMESPACE, World, settle, world
+
+SOON = 30.0  # virtual seconds
+SPEC = {"image": "alpine:latest", "terminationGracePeriodSeconds": 2}
+
+
+def _running(made: World, name: str = "a") -> str:
+    made.api.create("Workspace", NAMESPACE, name, SPEC)
+    settle(made, made.host.check_converged, SOON)
+    return _container(made, name)
+
+
+def _container(made: World, name: str = "a") -> str:
+    found = made.get(name)
+    assert found is not None
+    mine = [c.shown.id for c in made.host.containers.values() if c.shown.uid == found["metadata"]["uid"]]
+    assert len(mine) == 1, mine
+    return mine[0]
+
+
+def _kill(made: World, container: str) -> None:
+    made.host.by_hand = True
+    made.host.kill(container)
+    made.host.by_hand = False
+
+
+def _check(made: World) -> None:
+    assert not made.host.violations, made.host.violations
+
+
+def test_a_crash_does_not_forget_the_back_off() -> None:
+    with world() as made:
+        container = _running(made)
+        for wait in (0.0, 10.0):
+            _kill(made, container)
+            settle(made, made.host.check_converged, wait + 5.0)
+        _kill(made, container)
+        died = made.loop.time()
+        made.go(1.0)
+        made.crash()
+        made.go(1.0)
+        made.start()
+        settle(made, made.host.check_converged, SOON)
+        assert made.loop.time() - died > 17.0, "the third restart waits 20 s"
+        _check(made)
+
+
+def test_a_create_whose_answer_is_lost_makes_no_second_container() -> None:
+    with world() as made:
+        made.host.faults.fail("create", CallTimeout("injected"), took_effect=True)
+        _running(made)
+        made.crash_at(0, after=True)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["x"]))
+        made.go(10.0)
+        made.start()
+        settle(made, made.host.check_converged, SOON)
+        assert len(made.host.containers) == 1
+        _check(made)
+
+
+def test_what_the_watch_did_not_bring_is_found_by_a_list() -> None:
+    with world() as made:
+        _running(made, "a")
+        gone = _running(made, "b")
+        made.api.silent = True
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["x"]))
+        made.api.edit("Workspace", NAMESPACE, "b", lambda raw: raw["metadata"].update(finalizers=[]))
+        made.api.delete("Workspace", NAMESPACE, "b")
+        settle(made, made.host.check_converged, SOON)
+        assert gone not in made.host.containers
+        _check(made)
+
+
+def test_a_list_that_fails_makes_no_orphan() -> None:
+    with world() as made:
+        container = _running(made)
+        made.api.down = True
+        made.go(60.0)
+        assert made.host.find(container).shown.is_live
+        made.api.down = False
+        made.go(60.0)
+        assert _container(made) == container
+        _check(made)
+
+
+def test_a_foreign_container_that_has_our_name_is_never_touched() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", SPEC | {"desiredState": "Stopped"})
+        made.go(2.0)
+        found = made.get("a")
+        assert found is not None
+        uid = found["metadata"]["uid"]
+        name = naming.container_name(NAMESPACE, "a", uid)
+        made.host.by_hand = True
+        foreign = made.host.run(name, {naming.LABEL_UID: uid, naming.LABEL_CLUSTER: "another-cluster"})
+        made.host.by_hand = False
+        made.host.foreign[foreign] = (name, None)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(desiredState="Running"))
+        made.go(60.0)
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(60.0)
+        assert made.get("a") is None
+        assert made.host.find(foreign).shown.is_live
+        _check(made)
+
+
+def test_an_image_that_can_not_be_had_leaves_the_old_container() -> None:
+    with world() as made:
+        container = _running(made)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(image="nowhere:1"))
+        made.go(60.0)
+        assert made.host.find(container).shown.is_live
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(image="alpine:latest"))
+        settle(made, made.host.check_converged, SOON)
+        assert _container(made) == container
+        _check(made)
+
+
+def test_the_finalizer_goes_after_the_container() -> None:
+    with world() as made:
+        container = _running(made)
+        made.host.stick(container)
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(60.0)
+        assert made.get("a") is not None, "its container is still there"
+        made.host.unstick(container)
+        settle(made, made.host.check_converged, 2 * SOON)
+        assert made.get("a") is None
+        _check(made)
+
+
+def test_at_rest_nothing_is_written_whoever_wakes_us() -> None:
+    with world() as made:
+        _running(made)
+        made.go(20.0)
+        writes = len(made.api.writes)
+        for number in range(5):
+            made.api.edit(
+                "Workspace",
+                NAMESPACE,
+                "a",
+                lambda raw, number=number: raw["metadata"].setdefault("annotations", {}).update(n=str(number)),
+            )
+            made.go(3.0)
+        assert made.api.writes[writes:] == []
+        _check(made)
