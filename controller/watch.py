@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import kopf
@@ -42,6 +43,7 @@ class Watch:
         self._main = asyncio.get_running_loop()
         self._deliver = deliver
         self._stop = threading.Event()
+        self._end: Callable[[], object] = lambda: None  # ends the operator that runs now
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self.last_event: dict[str, float] = {}  # by kind, monotonic seconds
         self.restarts = 0
@@ -58,6 +60,8 @@ class Watch:
     async def close(self, grace: float) -> None:
         """Stops watching; waits at most `grace` seconds (the thread is a daemon: it can't hold up the exit)."""
         self._stop.set()
+        with suppress(RuntimeError):  # its loop is closed
+            self._end()
         await asyncio.to_thread(self._thread.join, grace)
 
     def _run(self) -> None:
@@ -73,13 +77,17 @@ class Watch:
             self._stop.wait(wait)
 
     async def _operate(self) -> None:
+        """One life of the operator. Its flag is its loop's own: kopf waits for a threading.Event in a thread, and the
+        loop of an operator that failed would never close because of it."""
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._end = lambda: loop.call_soon_threadsafe(ended.set)
+        if self._stop.is_set():
+            return
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(_login)
         for kind, plural in PLURALS.items():
             self._register(registry, kind, plural)
-        await kopf.operator(
-            registry=registry, settings=_settings(), clusterwide=True, standalone=True, stop_flag=self._stop
-        )
+        await kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True, stop_flag=ended)
 
     def _register(self, registry: kopf.OperatorRegistry, kind: str, plural: str) -> None:
         @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"watch-{plural}")

@@ -1,0 +1,35 @@
+"""A watch that ends is started again, whatever it left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import kopf
+import pytest
+from kopf._cogs.aiokits import aioadapters
+
+from controller import watch
+from tests.waiting import eventually_async
+
+
+async def test_an_operator_that_fails_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    lives: list[int] = []
+
+    async def operator(*, stop_flag: Any, **_: Any) -> None:
+        """As kopf's: waits for its flag beside the watchers, of which one fails."""
+        waiting = asyncio.create_task(aioadapters.wait_flag(stop_flag))
+        await asyncio.sleep(0.01)
+        lives.append(1)
+        waiting.cancel()
+        raise RuntimeError("injected: the watch-stream ended in an ERROR")
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr(watch, "RESTART_AFTER", (0.01, 0.02))
+    watching = watch.Watch(lambda kind, event, raw: None)
+    watching.start()
+    try:
+        await eventually_async(lambda: len(lives) >= 3, 10.0)
+    finally:
+        await watching.close(5.0)
+    assert not watching.is_alive
