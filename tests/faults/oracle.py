@@ -49,7 +49,6 @@ class Oracle:
         self.cluster = ""  # the uid of kube-system
         self.violations: list[str] = []
         self.events: list[Seen] = []
-        self.writes: Counter[str] = Counter()  # versions of each Workspace that were seen, by uid
         self.stripped: set[str] = set()  # names of Workspaces whose finalizer a test has taken away: S4 is its doing
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -194,8 +193,6 @@ class Oracle:
         uid = new["metadata"]["uid"]
         old = self._objects.get(uid)
         self._objects[uid] = new
-        if old is None or old["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
-            self.writes[uid] += 1
         if old is not None:
             self._compare(old.get("status", {}), new.get("status", {}), new["metadata"]["name"])
 

@@ -84,7 +84,6 @@ class Proxy:
     calls: list[Call] = field(default_factory=list)
     in_flight: int = 0  # mutating calls
     most_in_flight: int = 0
-    connections: int = 0  # made so far
 
     def __post_init__(self) -> None:
         self._tls = ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
@@ -205,7 +204,6 @@ class Proxy:
             self.port = self._server.sockets[0].getsockname()[1]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         task = self._loop.create_task(self._serve(_Connection(reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -173,15 +172,6 @@ class Rig:
     def shell_on(self, engine: str, *arguments: str) -> str:
         """The docker command on another engine."""
         return self.engines[engine].docker(*arguments).strip()
-
-    def check_quiet(self, seconds: float) -> None:
-        """S7: no write to the API server and no mutating Docker call for so long."""
-        began = time.monotonic()
-        deadline = began + seconds
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-            done = [str(c) for p in (self.kube_proxy, *self.docker_proxies.values()) for c in p.mutations(began)]
-            assert not done, f"S7: at rest, but {done}"
 
     def status_writes(self, since: float) -> int:
         """Writes of Workspaces' status since a moment."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devcluster import Process, packages
+from devcluster import packages
 from devcluster.paths import REPOSITORY
 from tests.faults.report import Row
-from tests.faults.rig import BOUND, NOISE, SYSTEM, Rig, prepare
+from tests.faults.rig import BOUND, NOISE, PATIENCE, SYSTEM, Rig, prepare
 from tests.waiting import eventually
 
 TAKE_OVER = 20.0  # seconds
@@ -73,9 +73,9 @@ def test_22_two_controllers_with_a_leader_stopped_for_60_s(make_rig: Callable[[]
 
 
 def test_23_namespace_deleted_with_workspaces(rig: Rig, row: Row) -> None:
-    for number in range(10):
+    for number in range(50):
         rig.apply(f"ws-{number}", SMALL)
-    rig.converge()
+    rig.converge(4 * PATIENCE)
     began = row.inject()
     rig.cluster.kubectl("delete", "namespace", rig.namespace, "--wait=false")
     eventually(lambda: not rig.names(), 60 + NOISE)
@@ -123,8 +123,7 @@ def _two(rig: Rig, row: Row, seconds: float) -> None:
     first, second = rig.start(), rig.start()
     rig.apply("shop")
     rig.converge()
-    by_log = {True: first, False: second}
-    leader = by_log["leading" in _said(first)]
+    leader = first if "leading" in first.output() else second
     standby = second if leader is first else first
     holder = _holder(rig)
     began = row.inject()
@@ -182,7 +181,3 @@ def _is_gone(rig: Rig) -> bool:
 def _holder(rig: Rig) -> str:
     leases = rig.api.request("GET", LEASE)["items"]
     return str(leases[0]["spec"].get("holderIdentity") or "")
-
-
-def _said(process: Process) -> str:
-    return process.output()

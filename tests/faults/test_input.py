@@ -15,7 +15,7 @@ from tests.faults.rig import API, Rig
 REFUSALS = (400, 413, 422)
 TOO_LARGE = 10 * 2**20  # bytes; what etcd takes is 1.5 MB
 
-BAD = [
+BAD: list[tuple[str, dict[str, Any]]] = [
     ("spec.desiredState", {"desiredState": "Flying"}),
     ("spec.image", {"image": "a b"}),
     ("spec.image", {"image": ""}),

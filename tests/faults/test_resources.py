@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -69,12 +70,12 @@ def test_18_disk_full(rig: Rig, row: Row, projects: Path, tmp_path: Path) -> Non
         before = rig.container("shop", "small")
         filler = engine.directory / "filler"
         row.inject()
-        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=64k"], capture_output=True, check=False)
+        _fill(filler)
         rig.edit("shop", env=[{"name": "A", "value": "needs a new container"}])
         eventually(lambda: _tells(rig, "shop", "Storage"), 60 + NOISE)
         kept = [c for c in rig.oracle.containers(rig.namespace, "shop", "small") if c["State"]["Running"]]
         assert [c["Id"] for c in kept] == [before["Id"]], "the old container is kept"
-        filler.unlink()
+        shutil.rmtree(filler)
         healed = time.monotonic()
         eventually(lambda: rig.oracle.check_converged(rig.namespace), BOUND + NOISE)
         row.recovered(healed)
@@ -126,6 +127,15 @@ def test_20_project_path_missing_not_allowed_a_symlink(rig: Rig, row: Row, proje
         rig.edit(name, projectPath=str(home / "shop"))
     rig.converge()
     row.recovered(healed, len(cases) + 1)
+
+
+def _fill(directory: Path) -> None:
+    """Takes the last block of a disk: large pieces first, and then what they leave over."""
+    directory.mkdir()
+    for size in ("1M", "64k", "4k"):
+        words = ["dd", "if=/dev/zero", f"of={directory / size}", f"bs={size}"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "No space left" in done.stderr, done.stderr
 
 
 def _tells(rig: Rig, name: str, kind: str) -> None:

@@ -41,7 +41,7 @@ class ApiServer:
         if (kind, namespace, name) in self.objects:
             return
         number = next(self._uids)
-        meta = {"name": name, "namespace": namespace, "uid": f"{number:08d}-0000-0000-0000-000000000000"}
+        meta: Object = {"name": name, "namespace": namespace, "uid": f"{number:08d}-0000-0000-0000-000000000000"}
         meta |= {"generation": 1, "creationTimestamp": self._now(), **metadata}
         raw = {"metadata": meta, "spec": copy.deepcopy(dict(spec)), "status": {"observedGeneration": -1}}
         self._store(kind, None, raw, "ADDED")

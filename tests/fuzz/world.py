@@ -14,9 +14,10 @@ from unittest.mock import patch
 
 from controller.api import DockerHost
 from controller.app import App
+from controller.engine.cache import HostCache
 from controller.engine.memory import MemoryEngine
 from controller.engine.protocol import Engine
-from controller.hosts import HostCache, ImagePuller
+from controller.engine.pulls import ImagePuller
 from controller.settings import Settings
 from tests.controller.in_memory import Alone
 from tests.fuzz.apiserver import CLUSTER, ApiServer, Client, Object
