@@ -38,7 +38,7 @@ class Report:
 
     def summary(self) -> str:
         """One line for people."""
-        passed_over = f", {self.skipped} of other APIs passed over" if self.skipped else ""
+        passed_over = f", {self.skipped} others passed over" if self.skipped else ""
         count = len(self.findings)
         verdict = f"{count} error{'s' if count != 1 else ''}" if count else "all valid"
         return f"{self.checked} object{'s' if self.checked != 1 else ''} checked{passed_over}: {verdict}"
@@ -55,13 +55,16 @@ def check(paths: Sequence[str]) -> Report:
             report.findings.append(Finding(where, "", "", message))
             continue
         for document in found:
-            _check(document, report)
+            _check(document, report, named=file in paths)
     return report
 
 
-def _check(document: Document, report: Report) -> None:
+def _check(document: Document, report: Report, named: bool) -> None:
+    """A folder also holds what is no object at all (dashboards, values of charts); a file that is named must be one."""
     obj = document.object
-    if isinstance(obj, dict) and obj.get("apiVersion") and obj.get("kind") and not _is_ours(obj):
+    is_object = isinstance(obj, dict) and ("apiVersion" in obj or "kind" in obj)
+    is_foreign = is_object and obj.get("apiVersion") and obj.get("kind") and not _is_ours(obj)
+    if is_foreign or (not is_object and not named):
         report.skipped += 1
         return
     report.checked += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from controller.cli.options import Asked
 Object = dict[str, Any]
 FIELD_MANAGER = "kubectl-workspace"
 TIMEOUT = 15.0  # seconds, for each request
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _PAGE = 500  # objects
 _GROUP, _VERSION = "aicli.dev", "v1alpha1"
 _KINDS: dict[str, Any] = {
@@ -43,13 +45,14 @@ class Cluster:
 
     def __init__(self, asked: Asked) -> None:
         config = kubeconfig.load(asked.kubeconfig, asked.context)
-        self.namespace = asked.namespace or config.namespace
+        self.namespace = _checked("namespace", asked.namespace or config.namespace)
         self._server = config.cluster.server
         with self._told():
             self._client = Client(config, timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:
         """One object. Raises NotFound, Forbidden."""
+        _checked(kind, name)
         with self._told(kind, name, namespace):
             return dict(self._client.get(_KINDS[kind], name, **_scope(namespace)))
 
@@ -113,6 +116,13 @@ class Cluster:
             ) from error
         except (ConfigError, OSError, json.JSONDecodeError) as error:
             raise Failure(f"the credentials of the kubeconfig can't be used: {error}") from error
+
+
+def _checked(what: str, name: str) -> str:
+    """The name if it can be one: others would end up in the path of the request."""
+    if not _NAME.fullmatch(name):
+        raise NotFound(f"{name!r} can't be the name of a {what}: lower case letters, digits, '-' and '.' only")
+    return name
 
 
 def _scope(namespace: str) -> dict[str, str]:

@@ -39,6 +39,9 @@ def test_list_by_labels(shared: Desk) -> None:
     ("args", "words"),
     [
         (("list", "nope"), "there is no Workspace 'nope' in namespace"),
+        (("describe", "../../namespaces"), "'../../namespaces' can't be the name of a Workspace"),
+        (("list", "-n", "A b"), "'A b' can't be the name of a namespace"),
+        (("stop", "a?b"), "there is no Workspace 'a?b'"),
         (("list", "-l", "a==b==c"), "the API server refuses: "),
         (("describe", "nope"), "there is no Workspace 'nope' in namespace"),
         (("watch", "-l", "%"), "the API server refuses: "),

@@ -91,9 +91,15 @@ def test_every_document_of_a_file_and_every_item_of_a_list_is_checked() -> None:
 def test_objects_of_other_apis_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x.yaml").write_text("[")
+    (tmp_path / "values.yaml").write_text("replicas: 1\n")
     (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\n")
     answer = run("validate", "-f", str(tmp_path))
-    assert (answer.code, answer.out) == (0, "0 objects checked, 1 of other APIs passed over: all valid\n")
+    assert (answer.code, answer.out) == (0, "0 objects checked, 2 others passed over: all valid\n")
+
+
+def test_a_file_that_is_named_must_hold_objects(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text("replicas: 1\n")
+    assert run("validate", "-f", str(tmp_path / "values.yaml")).code == 1
 
 
 def test_the_samples_are_valid() -> None:
