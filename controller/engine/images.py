@@ -32,17 +32,26 @@ def find_image(call: Call, reference: str) -> Image | None:
             return None
         raise
     found, version = answer.json(), answer.headers.get("Api-Version", "1.41")
-    return Image(found["Id"], tuple(found.get("RepoDigests") or ()), _was_pulled(found, version))
+    return Image(found["Id"], tuple(found.get("RepoDigests") or ()), _was_pulled(found, version, name))
 
 
-def _was_pulled(found: Mapping[str, Any], api_version: str) -> bool:
-    """The containerd store (it alone has descriptors) gives digests even to images that were made here. Since API 1.53
-    it tells where an image came from; an older one doesn't, so the answer is the safe one."""
+def _was_pulled(found: Mapping[str, Any], api_version: str, name: str) -> bool:
+    """Whether it came from the repository that `name` names; the same image pushed elsewhere says nothing of this name.
+
+    The containerd store (it alone has descriptors) gives digests even to images that were made here. Since API 1.53 it
+    tells where an image came from; an older one doesn't, so the answer is the safe one.
+    """
+    repository = _name_and_tag(name)[0]
     if identity := found.get("Identity"):
-        return bool(identity.get("Pull"))
+        pulls = identity.get("Pull") or ()
+        return any(_repository(pulled.get("Repository") or name) == repository for pulled in pulls)
     if found.get("Descriptor") and tuple(map(int, api_version.split("."))) >= _TELLS_ORIGIN:
         return False
-    return bool(found.get("RepoDigests"))
+    return any(_repository(digest) == repository for digest in found.get("RepoDigests") or ())
+
+
+def _repository(reference: str) -> str:
+    return _name_and_tag(normalize_image(reference))[0]
 
 
 def may_pull(connection: Connection, reference: str, credentials: Credentials | None) -> bool:
