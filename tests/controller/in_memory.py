@@ -12,12 +12,16 @@ from controller.app import App
 from controller.engine.memory import MemoryEngine
 from controller.engine.memory_host import MemoryHost
 from controller.engine.protocol import Engine
+from controller.errors import HostUnreachable
 from controller.hosts import Connect
 from controller.kube import ApiUnavailable, Kube
 from controller.lease import Leadership
 from controller.metrics import Metrics
 from controller.settings import Settings
 from tests.waiting import eventually_async
+
+NAME = "memory"
+"""The DockerHost that is in memory."""
 
 
 class Alone:
@@ -41,6 +45,8 @@ class Alone:
 def _connect_to(host: MemoryHost) -> Callable[[str, Kube, Metrics], Connect]:
     def make(cluster: str, kube: Kube, metrics: Metrics) -> Connect:
         async def connect(wanted: DockerHost) -> Engine:
+            if wanted.metadata.name != NAME:  # another test's, on the same control plane
+                raise HostUnreachable(f"{wanted.metadata.name} is not in memory")
             return MemoryEngine(cluster, host)
 
         return connect
