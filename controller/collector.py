@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from controller import naming
 from controller.api import NetworkMode, Workspace
-from controller.errors import WorkspaceError
+from controller.errors import EngineConflict, WorkspaceError
 from controller.health import Missed
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Gone, Kube
@@ -43,7 +44,7 @@ class Collector:
     ) -> None:
         self._kube, self._stores, self._workspaces, self._hosts = kube, stores, workspaces, hosts
         self._namespaces, self._may_act, self._clock = namespaces, may_act, clock
-        self._networks_checked: dict[str, frozenset[tuple[str, str]]] = {}
+        self._networks_checked: dict[str, tuple[frozenset[tuple[str, str]], int]] = {}
         self._now = asyncio.Event()
         self.last_list: dict[str, float] = {}  # by kind, monotonic
         self.missed = Missed()  # what lists show and the watch didn't bring
@@ -140,22 +141,29 @@ class Collector:
             logger.warning("an orphan stays for now", extra={"container": container.id[:12], "error": str(error)})
 
     async def _collect_networks(self, host: Host) -> None:
-        """Asks the host only after the set of wanted networks has changed."""
+        """Asks the host only after the set of wanted networks has changed, or one was used: a Workspace may have come
+        and gone between two rounds."""
         wanted = frozenset(
             (w.metadata.namespace, str(w.spec.network.mode))
             for w in self._users_of(host)
             if w.spec.network.mode is not NetworkMode.NONE
         )
-        if self._networks_checked.get(host.name) == wanted:
+        state = (wanted, host.networks_used)
+        if self._networks_checked.get(host.name) == state:
             return
         try:
-            for network, namespace, mode in await host.engine.networks():
-                if (namespace, mode) not in wanted:
-                    await host.engine.remove_network(network)
+            unwanted = [n for n, namespace, mode in await host.engine.networks() if (namespace, mode) not in wanted]
+            for network in unwanted:
+                await self._remove_network(host, network)
         except WorkspaceError as error:
             logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
             return
-        self._networks_checked[host.name] = wanted
+        self._networks_checked[host.name] = state
+
+    async def _remove_network(self, host: Host, network: str) -> None:
+        """One that is still used (by a container whose new spec waits for a restart) stays until the next change."""
+        with suppress(EngineConflict):
+            await host.engine.remove_network(network)
 
 
 def orphans(containers: Iterable[Container], wanted: set[str]) -> list[Container]:

@@ -113,6 +113,7 @@ class Execution:
         if references:
             spec = replace(spec, labels=(*spec.labels, (naming.LABEL_REFERENCES, references)))
         if spec.network is not None:
+            self._host.networks_used += 1
             await self._engine.ensure_network(spec.network)
         return await self._engine.create(action.name, spec, env, self._host.policy)
 

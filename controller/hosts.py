@@ -41,6 +41,7 @@ class Host:
     info: EngineInfo
     policy: HostPolicy
     made_from: object  # the part of the DockerHost's spec that the connection was made from
+    networks_used: int = 0  # how often a container was made on one of its networks
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def observed(self, uid: str) -> Observed:

@@ -182,3 +182,11 @@ async def test_a_missing_secret_is_named_and_its_arrival_is_noticed(line: Line) 
     await line.kubectl("create", "secret", "generic", "token", "--from-literal=value=hunter2hunter2")
     await line.phase("shop", "Running", timeout=60)
     assert "hunter2hunter2" not in await line.kubectl("get", "workspaces,events", "-o", "yaml")
+
+
+async def test_a_network_goes_with_its_last_workspace_however_short_it_lived(line: Line) -> None:
+    await line.apply("shop", {"network": {"mode": "Isolated"}})
+    await line.phase("shop", "Running")
+    assert line.host.networks
+    await line.kubectl("delete", "workspace", "shop", "--timeout=60s")
+    await eventually_async(lambda: not line.host.networks, timeout=60)
