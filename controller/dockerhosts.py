@@ -81,7 +81,7 @@ class DockerHostReconciler:
         previous = entry.object.status
         host = self._hosts.get(name)
         silent = host is None or not host.cache.is_known()
-        if silent and name not in self._hosts.problems and self._hosts.settles_at(name) > _mono():
+        if silent and name not in self._hosts.problems and not self._hosts.is_settled(name):
             return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
         if host is not None and silent and _has_secrets(entry.object):
             self._hosts.renew(name)

@@ -80,14 +80,21 @@ class Hosts:
         host, problem = self._hosts.get(name), self.problems.get(name)
         if host is None:
             because = str(problem or f"DockerHost {name!r}: connecting")
-            settled = isinstance(problem, ConfigurationError) or self.settles_at(name) <= time.monotonic()
+            settled = isinstance(problem, ConfigurationError) or self.is_settled(name)
             return Observed(known=False, settled=settled, unknown_because=because)
         seen = host.observed(uid)
-        return seen if seen.known else replace(seen, settled=self.settles_at(name) <= time.monotonic())
+        return seen if seen.known else replace(seen, settled=self.is_settled(name))
+
+    def is_settled(self, name: str) -> bool:
+        """Whether a host that isn't known may be called unreachable: not while it was only just asked, nor while it
+        answers and many containers are looked at for the first time."""
+        host = self._hosts.get(name)
+        looking = host is not None and not host.cache.is_known() and host.cache.contact_age() < UNKNOWN_AFTER
+        return not looking and self._wanted_since.get(name, 0.0) + UNKNOWN_AFTER <= time.monotonic()
 
     def settles_at(self, name: str) -> float:
-        """Until when (monotonic) a declared host may still be silent without being called unreachable."""
-        return self._wanted_since.get(name, 0.0) + UNKNOWN_AFTER
+        """When (monotonic) to ask again whether a host is settled."""
+        return max(self._wanted_since.get(name, 0.0) + UNKNOWN_AFTER, time.monotonic() + 1)
 
     def apply(self, wanted: DockerHost) -> None:
         """Takes in a DockerHost: connects to a new one, applies a changed policy to a known one."""
