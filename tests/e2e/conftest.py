@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import yaml
 
 from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
+from tests.clean import wipe
 from tests.waiting import eventually
 
 _numbers = itertools.count(1)
@@ -112,21 +111,6 @@ def with_its_own_rights(cluster: ControlPlane) -> Path:
     return cluster.service_account_kubeconfig("workspace-system", "workspace-controller")
 
 
-def _replace_host(cluster: ControlPlane, endpoint: str) -> None:
-    """The endpoint of a DockerHost never changes: another engine is another object. No controller runs now, so what
-    the last test has left is let go of by hand."""
-    for kind in ("workspaces", "dockerhosts"):
-        found = json.loads(cluster.kubectl("get", kind, "--all-namespaces", "-o", "json"))["items"]
-        for item in found:
-            meta = item["metadata"]
-            scope = ("-n", meta["namespace"]) if "namespace" in meta else ()
-            release = ("--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-            cluster.kubectl(*scope, "delete", kind, meta["name"], "--wait=false", "--ignore-not-found")
-            with contextlib.suppress(subprocess.CalledProcessError):  # gone already
-                cluster.kubectl(*scope, "patch", kind, meta["name"], *release)
-    cluster.kubectl("apply", "-f", "-", stdin=docker_host("default", endpoint))
-
-
 @pytest.fixture
 def make_stack(
     controller_process: Callable[..., Process],
@@ -134,7 +118,8 @@ def make_stack(
     """Starts a controller for a control plane and an engine, with the DockerHost `default` and a namespace."""
 
     def make(cluster: ControlPlane, engine: Engine, *args: str, kubeconfig: Path | None = None) -> Stack:
-        _replace_host(cluster, engine.endpoint)
+        wipe(cluster)  # the endpoint of a DockerHost never changes: another engine is another object
+        cluster.kubectl("apply", "-f", "-", stdin=docker_host("default", engine.endpoint))
         namespace = f"e2e-{next(_numbers)}"
         cluster.kubectl("create", "namespace", namespace)
         controller = controller_process(kubeconfig or with_its_own_rights(cluster), *args)

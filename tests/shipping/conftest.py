@@ -11,11 +11,18 @@ import pytest
 
 from devcluster import Engine
 from devcluster.paths import REPOSITORY
+from tests.clean import wipe
 from tests.e2e.conftest import make_stack, own_cluster, stack  # noqa: F401 - fixtures
 from tests.shipping import base_image
 
 IMAGE = "workspace-controller:test"
 _CONTEXT = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore", "controller", "devcluster")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_slate(request: pytest.FixtureRequest) -> None:
+    """Each module brings its own DockerHost `default`, whose endpoint never changes."""
+    wipe(request.getfixturevalue("control_plane"))
 
 
 @pytest.fixture(scope="session")
