@@ -177,7 +177,7 @@ def _ended(rig: Rig, step: str, restarts: int) -> Any:
     containers = rig.oracle.containers(rig.namespace)
     if step == "delete":
         assert rig.names() == []
-        return [c["Name"] for c in containers]
+        return "gone", [c["Name"] for c in containers]
     status = rig.status("shop")
     if step == "container_dies":
         assert status["restartCount"] > restarts
