@@ -201,6 +201,8 @@ class ControlPlane:
         argv += [f"--tls-cert-file={pair.certificate}", f"--tls-private-key-file={pair.key}"]
         argv += [f"--service-account-private-key-file={self.service_account_key}", f"--root-ca-file={self.ca}"]
         argv += ["--kube-api-qps=200", "--kube-api-burst=400"]
+        # A quota on a kind that was declared a moment ago isn't counted before the next round: every 5 min by default.
+        argv += ["--resource-quota-sync-period=10s"]
         return self._process("kube-controller-manager", argv, self._namespaces_work)
 
     def _namespaces_work(self) -> bool:

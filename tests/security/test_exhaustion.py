@@ -100,13 +100,17 @@ def test_a_crash_loop_ends(stack: Stack, alice: Tenant) -> None:
 def quota(stack: Stack) -> Iterator[None]:
     """At most two Workspaces in the attacker's namespace."""
     kubectl = stack.cluster.kubectl
-    kubectl("create", "quota", "workspaces", "-n=team-a", "--hard=count/workspaces.aicli.dev=2")
     used = "jsonpath={.status.hard}{.status.used}"
-    eventually(
-        lambda: kubectl("get", "quota", "workspaces", "-n=team-a", "-o", used).count("workspaces") == 2, PATIENCE
-    )
-    yield
-    kubectl("delete", "quota", "workspaces", "-n=team-a")
+    try:
+        kubectl("create", "quota", "workspaces", "-n=team-a", "--hard=count/workspaces.aicli.dev=2")
+        # The quota controller looks for new kinds every 30 s: one that was just declared isn't counted before.
+        eventually(
+            lambda: kubectl("get", "quota", "workspaces", "-n=team-a", "-o", used).count("workspaces") == 2,
+            2 * PATIENCE,
+        )
+        yield
+    finally:
+        kubectl("delete", "quota", "workspaces", "-n=team-a", "--ignore-not-found")
 
 
 def test_the_example_of_a_quota_counts_workspaces(stack: Stack, alice: Tenant) -> None:
