@@ -106,7 +106,9 @@ class Hosts:
         self._wanted_since.setdefault(name, time.monotonic())
         host = self._hosts.get(name)
         if host is not None:
-            host.policy = wanted.spec.policy
+            if host.policy != wanted.spec.policy:
+                host.policy = wanted.spec.policy
+                self._on_change(name, "")  # whoever looked before this saw the old one
             if host.made_from != _connection(wanted):
                 self._wanted_since[name] = time.monotonic()
                 self.renew(name)

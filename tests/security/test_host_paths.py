@@ -206,5 +206,20 @@ def test_a_path_that_was_allowed_is_given_up_when_the_policy_says_stop(stack: St
         stack.apply_host("default", _host(stack))
 
 
+@escape
+def test_a_path_that_was_allowed_is_reported_and_never_mounted_again(stack: Stack, alice: Tenant) -> None:
+    """The policy's default: what runs goes on, and nothing new is made that it forbids."""
+    box = stack.start(alice, "reported", {"projectPath": str(stack.project("team-a", "shop"))})
+    try:
+        stack.apply_host("default", _host(stack, projectPaths=[]))
+        eventually(lambda: alice.status("reported")["lastError"]["reason"] == "PolicyViolation", PATIENCE)
+        assert stack.running(alice, "reported")["Id"] == box["Id"]
+        stack.engine.docker("rm", "-f", box["Id"])
+        eventually(lambda: alice.status("reported")["phase"] == "Failed", PATIENCE)
+        assert stack.containers("team-a", "reported") == []
+    finally:
+        stack.apply_host("default", _host(stack))
+
+
 def _host(stack: Stack, **changes: object) -> dict[str, object]:
     return {"endpoint": stack.engine.endpoint, "policy": stack.policy(**changes)}
