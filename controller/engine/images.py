@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
@@ -43,8 +44,8 @@ def _was_pulled(found: Mapping[str, Any], api_version: str, name: str) -> bool:
     """
     repository = _name_and_tag(name)[0]
     if identity := found.get("Identity"):
-        pulls = identity.get("Pull") or ()
-        return any(_repository(pulled.get("Repository") or name) == repository for pulled in pulls)
+        sources = [_repository(pulled.get("Repository") or name) for pulled in identity.get("Pull") or ()]
+        return any(_without_port(source) == _without_port(repository) for source in sources)
     if found.get("Descriptor") and tuple(map(int, api_version.split("."))) >= _TELLS_ORIGIN:
         return False
     return any(_repository(digest) == repository for digest in found.get("RepoDigests") or ())
@@ -52,6 +53,11 @@ def _was_pulled(found: Mapping[str, Any], api_version: str, name: str) -> bool:
 
 def _repository(reference: str) -> str:
     return _name_and_tag(normalize_image(reference))[0]
+
+
+def _without_port(repository: str) -> str:
+    """containerd remembers a registry by its host name alone."""
+    return re.sub(r"^([^/]*):\d+/", r"\1/", repository)
 
 
 def may_pull(connection: Connection, reference: str, credentials: Credentials | None) -> bool:
