@@ -160,6 +160,7 @@ class Stack:
             "namespaces": {"matchNames": ["*"]},
             "projectPaths": [f"{self.projects}/{{namespace}}/*"],
             "images": ["*"],
+            "enforcement": "Report",
             "maxResources": {"cpu": "2", "memory": "1Gi", "pids": 256},
         } | changes
 
