@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import msgspec
 from lightkube import AsyncClient, KubeConfig
 from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
@@ -34,6 +35,26 @@ KINDS: dict[str, Any] = {
     "Namespace": Namespace,
 }
 NAMESPACED = ("Workspace", "WorkspaceOperation")
+
+
+class _Version(msgspec.Struct):
+    """All that is read of an object's metadata; the rest of it, managedFields above all, is only skipped."""
+
+    name: str
+    uid: str
+    resourceVersion: str
+    namespace: str = ""
+
+
+class _Item(msgspec.Struct):
+    metadata: _Version
+
+
+class _Versions(msgspec.Struct):
+    items: list[_Item] | None
+
+
+_VERSIONS = msgspec.json.Decoder(_Versions)
 
 
 class Conflict(Exception):
@@ -112,16 +133,8 @@ class Kube:
 
     async def list_metadata(self, kind: str, namespace: str = "*") -> list[dict[str, Any]]:
         """metadata of all objects of a kind in a namespace, or in all: complete, or an error."""
-        client: Any = self._client._client
-        scope = {"namespace": namespace} if kind in NAMESPACED else {}
-        request = client.prepare_request("list", KINDS[kind], headers={"Accept": METADATA_ONLY}, **scope)
-
-        async def ask() -> Any:
-            answer = await client.send(client.build_adapter_request(request))
-            client.raise_for_status(answer)
-            return answer.json()["items"] or []  # null where there are none, which lightkube's list refuses
-
-        return [item["metadata"] for item in await self._call(ask())]
+        items = (await self._call(self._metadata(kind, namespace))).json()["items"]
+        return [item["metadata"] for item in items or ()]  # null where there are none, which lightkube's list refuses
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object as it is now. Raises Gone."""
@@ -134,8 +147,9 @@ class Kube:
 
     async def list_versions(self, kind: str) -> dict[tuple[str, str], tuple[str, str]]:
         """(namespace, name) -> (uid, resourceVersion) of all objects of a kind: complete, or an error."""
-        metas = await self.list_metadata(kind)
-        return {(m.get("namespace", ""), m["name"]): (m["uid"], m["resourceVersion"]) for m in metas}
+        answer = await self._call(self._metadata(kind, "*"))
+        metas = (item.metadata for item in _VERSIONS.decode(answer.content).items or ())
+        return {(meta.namespace, meta.name): (meta.uid, meta.resourceVersion) for meta in metas}
 
     async def namespace_labels(self, name: str) -> dict[str, str]:
         """The labels of a namespace; empty where it is gone."""
@@ -208,6 +222,14 @@ class Kube:
         scope: dict[str, Any] = {"namespace": "*"} if kind in NAMESPACED else {}
         _, _, items = await self._call(self._client._client.request("list", resource, **scope))
         return list(items)
+
+    async def _metadata(self, kind: str, namespace: str) -> Any:
+        client: Any = self._client._client
+        scope = {"namespace": namespace} if kind in NAMESPACED else {}
+        request = client.prepare_request("list", KINDS[kind], headers={"Accept": METADATA_ONLY}, **scope)
+        answer = await client.send(client.build_adapter_request(request))
+        client.raise_for_status(answer)
+        return answer
 
     async def _call(self, call: Any) -> Any:
         try:

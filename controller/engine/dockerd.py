@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from controller.engine.failures import engine_failure, is_status, says, without_
 from controller.engine.identity import adopted, check_identity, name_taken
 from controller.engine.networks import Networks
 from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Summary
+from controller.engine.rows import Rows
 from controller.engine.ssh import SshAccess
 from controller.engine.transport import Call, Transport
 from controller.errors import EngineConflict, IdentityMismatch, NetworkUnavailable
@@ -35,7 +35,6 @@ _KERNEL_LACKS = {
     "CpuCfsQuota": ("nano_cpus",),
     "PidsLimit": ("pids",),
 }
-_WORDS_IN_BRACKETS = re.compile(r"\(([^)]*)\)")
 
 
 class DockerdEngine:
@@ -57,6 +56,7 @@ class DockerdEngine:
     ) -> None:
         self.cluster_id = cluster_id
         self._transport = Transport(endpoint, tls, ssh, {**_LANES, "change": max_operations}, observer)
+        self._rows = Rows()
         self._networks = Networks(self._transport, cluster_id)
         self._checks = event_stream.HealthChecks()
         self._pull_stall = pull_stall
@@ -79,7 +79,7 @@ class DockerdEngine:
         filters = json.dumps({"label": [f"{naming.LABEL_CLUSTER}={self.cluster_id}"]})
 
         def work(call: Call) -> list[Summary]:
-            return [_summary(row) for row in call.get("/containers/json", params={"all": 1, "filters": filters})]
+            return self._rows.read(call.get_bytes("/containers/json", params={"all": 1, "filters": filters}))
 
         return await self._transport.run("list", "list", work)
 
@@ -231,18 +231,6 @@ def ignored_limits(info: Mapping[str, Any]) -> frozenset[str]:
     """The fields of Limits that an engine's /info says its kernel drops."""
     lacking = (names for key, names in _KERNEL_LACKS.items() if info.get(key) is False)
     return frozenset(name for names in lacking for name in names)
-
-
-def _summary(row: Mapping[str, Any]) -> Summary:
-    """The status' "Up 5 minutes (healthy)" is cut to what doesn't change by itself. Each start gives new endpoints."""
-    endpoints = ((row.get("NetworkSettings") or {}).get("Networks") or {}).values()
-    detail = [
-        *_WORDS_IN_BRACKETS.findall(row.get("Status", "")),
-        *(str((e or {}).get("EndpointID")) for e in endpoints),
-    ]
-    uid = (row.get("Labels") or {}).get(naming.LABEL_UID, "")
-    names = sorted(row.get("Names") or ("",), key=lambda name: name.count("/"))  # links add names with two slashes
-    return Summary(row["Id"], uid, names[0].lstrip("/"), row["State"], " ".join(detail))
 
 
 def _is_running(call: Call, session: str, health_check: str | None) -> bool:

@@ -39,6 +39,11 @@ class Call:
             "GET", path, *args, timeout=self.deadline, params=params, versioned=versioned
         ).json()
 
+    def get_bytes(self, path: str, params: dict[str, Any]) -> bytes:
+        """The answer as it was sent."""
+        answer: bytes = self.connection.request("GET", path, timeout=self.deadline, params=params).content
+        return answer
+
     def post(self, path: str, *args: str, params: dict[str, Any] | None = None, body: Any = None) -> Any:
         """The answer's JSON, None where it has no body."""
         answer = self.connection.request("POST", path, *args, timeout=self.deadline, params=params, body=body)
