@@ -12,7 +12,7 @@ import httpx2
 from lightkube import Client
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
-from lightkube.resources.core_v1 import Event, Namespace
+from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
 from lightkube.types import PatchType
 
 from controller.cli import kubeconfig
@@ -93,6 +93,12 @@ class Cluster:
             listed = self._client.list(Event, namespace=namespace, fields={"involvedObject.uid": uid})
             found = [event.to_dict() for event in listed]
         return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+
+    def source(self, kind: str, namespace: str, name: str) -> Object:
+        """A Secret or a ConfigMap. Raises NotFound, Forbidden."""
+        resource: Any = Secret if kind == "Secret" else ConfigMap
+        with self._told(kind, _checked(kind, name), namespace):
+            return dict(self._client.get(resource, name, namespace=namespace).to_dict())
 
     def namespace_meta(self, name: str) -> tuple[str, dict[str, str]]:
         """The uid and the labels of a namespace."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,14 +16,17 @@ from controller.cli.access import OutOfReach, connect, told
 from controller.cli.cluster import Cluster, Forbidden, NotFound, Object
 from controller.cli.failure import Failure
 from controller.cli.output import clean, duration
+from controller.cli.sources import CHANGED, Sources
 from controller.desired import Desired, config_hash, make_desired
 from controller.engine.direct import DirectEngine
 from controller.errors import HostNotFound
 from controller.history import Memory, Now, Sent, from_status
-from controller.naming import LABEL_CONFIG_HASH, LABEL_UID
+from controller.naming import LABEL_CONFIG_HASH, LABEL_REFERENCES, LABEL_UID
 from controller.observed import Container, ContainerState, Observed
 from controller.plan import Plan
 from controller.plan import plan as decide
+
+_OTHER_SPEC = re.compile(r"the container was made from another spec \((\w+)\)")  # in pendingChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Planner:
     def __init__(self, cluster: Cluster, endpoint: str | None) -> None:
         self.cluster = cluster
         self._endpoint = endpoint
+        self._sources = Sources(cluster)
         self._hosts: dict[str, _Host] = {}
         self._id: str | None = None
 
@@ -98,10 +103,12 @@ class Planner:
         desired = self._desired(workspace, host)
         now = Now(datetime.now(UTC), time.monotonic())
         observed, seen = self._observed(host, running, now)
-        history = from_status(workspace.status, _memory(workspace.status, observed, now))
-        decided = decide(desired, observed, history, now)
+        versions, hidden = self._sources.versions(desired, workspace.status.pending_changes)
+        memory = replace(_memory(workspace.status, observed, now), references=versions)
+        decided = decide(desired, observed, from_status(workspace.status, memory), now)
         wait = None if decided.wake_at is None else max(0.0, decided.wake_at - now.mono)
-        return Prospect(workspace, decided, seen, wait, tuple(_notes(workspace, host, now)))
+        notes = (*_notes(workspace, host, now), *hidden, *self._sources.failures(desired, decided))
+        return Prospect(workspace, decided, seen, wait, notes)
 
     def _host(self, name: str) -> _Host:
         if name not in self._hosts:
@@ -187,7 +194,8 @@ def _from_status(running: Workspace, desired: Desired, now: Now) -> tuple[Observ
         state=ContainerState(status.container_state or "running"),
         labels={
             LABEL_UID: running.metadata.uid,
-            LABEL_CONFIG_HASH: "" if status.pending_changes else config_hash(running.spec),
+            LABEL_CONFIG_HASH: _hash_made_from(running),
+            LABEL_REFERENCES: ",".join(f"{ref}=older" for ref in _changed_sources(status)),
         },
         image_id=status.image_id or "",
         created_at=running.metadata.creation_timestamp or now.wall,
@@ -197,6 +205,17 @@ def _from_status(running: Workspace, desired: Desired, now: Now) -> tuple[Observ
         exit_code=(ended.exit_code or 0) if ended else 0,
     )
     return Observed((container,)), f"container {container.id[:12]} {container.state}"
+
+
+def _hash_made_from(running: Workspace) -> str:
+    """What is known of the hash of the container's spec: as far as pendingChanges shows another one, else this one."""
+    shown = (_OTHER_SPEC.fullmatch(change) for change in running.status.pending_changes)
+    return next((match[1] for match in shown if match), config_hash(running.spec))
+
+
+def _changed_sources(status: WorkspaceStatus) -> list[str]:
+    """`Kind/name` of Secrets and ConfigMaps that have changed, as the status says."""
+    return [change.removesuffix(CHANGED) for change in status.pending_changes if change.endswith(CHANGED)]
 
 
 def _memory(status: WorkspaceStatus, observed: Observed, now: Now) -> Memory:

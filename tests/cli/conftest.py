@@ -78,6 +78,7 @@ def controller(
     """A controller that works for all tests of the package."""
     control_plane.kubectl("apply", "-f", "-", stdin=docker_host("default", engine.endpoint))
     command = [sys.executable, "-m", "controller.main", "--listen", f"127.0.0.1:{free_port()}"]
+    command += ["--log-level", "debug", "--log-format", "json"]
     environment = {"KUBECONFIG": str(with_its_own_rights(control_plane)), "PYTHONUNBUFFERED": "1"}
     process = Process("controller", command, tmp_path_factory.mktemp("controller"), env=environment, cwd=REPOSITORY)
     process.start()

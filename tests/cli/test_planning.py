@@ -1,11 +1,18 @@
 """plan, on a running controller: what would be done now, and for a file."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
+from controller.api import Workspace
+from controller.cli.planning import Planner
+from devcluster import Process
 from tests.cli.conftest import Desk
-from tests.e2e.conftest import workspace
+from tests.e2e.conftest import docker_host, workspace
+from tests.waiting import eventually
 
 
 def manifest(desk: Desk, path: Path, name: str, **spec: object) -> str:
@@ -109,3 +116,104 @@ def test_who_may_not_read_hosts_still_gets_a_plan(shared: Desk) -> None:
     assert answer.code == 0
     assert "you may not read DockerHost 'default'" in answer.out
     assert "the host's policy can't be read" in answer.out
+
+
+TOKEN = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "a"}}}
+
+
+def secret(desk: Desk, **values: str) -> None:
+    """Makes the Secret `tokens` anew or changes it."""
+    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tokens"}, "stringData": values}
+    desk.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+
+
+def with_changed_secret(desk: Desk) -> None:
+    """Has a Workspace `a` whose Secret has changed since its container was made."""
+    secret(desk, a="1")
+    desk.apply("a", {"env": [TOKEN]})
+    desk.kubectl("wait", "--for=condition=Ready", "--timeout=90s", "workspace/a")
+    secret(desk, a="2")
+
+
+def lines(found: dict[str, Any]) -> str:
+    """The plan of `-o json` as `str(plan)` has it."""
+    actions = [f"{number}. {action['text']}" for number, action in enumerate(found["actions"], 1)]
+    return "\n".join(actions + [f"pending: {change}" for change in found["pending"]])
+
+
+def test_a_changed_secret_is_planned_in_the_controllers_own_words(
+    desk: Desk, controller: Process, tmp_path: Path
+) -> None:
+    with_changed_secret(desk)
+    assert "pending: Secret/tokens has changed since the container was made" in desk.ok("plan", "a")
+
+    restart = workspace("a", {"env": [TOKEN]}, annotations={"aicli.dev/restartedAt": "now"})
+    (tmp_path / "ws.yaml").write_text(yaml.safe_dump(restart))
+    (found,) = desk("plan", "-f", str(tmp_path / "ws.yaml"), "-o", "json").json
+    assert [a["action"] for a in found["actions"]] == ["RecordRestart", "EnsureImage", "Create"]
+    begin = len(controller.output())
+    desk.kubectl("apply", "-f", str(tmp_path / "ws.yaml"))
+
+    def logged() -> str:
+        entries = map(json.loads, controller.output()[begin:].splitlines())
+        mine = [e for e in entries if e["message"] == "plan" and e["workspace"] == f"{desk.namespace}/a"]
+        return str(mine[0]["plan"])
+
+    assert eventually(logged) == lines(found).replace("\n", " ")  # a log line is one line
+
+
+def test_who_may_not_read_the_secret_is_told_and_gets_the_rest_of_the_plan(desk: Desk) -> None:
+    with_changed_secret(desk)
+    reader = desk.cluster.user_kubeconfig("reader")
+    desk.kubectl("create", "role", "reader", "--verb=get,list", "--resource=workspaces.aicli.dev")
+    desk.kubectl("create", "rolebinding", "reader", "--role=reader", "--user=reader")
+    answer = desk("plan", "a", "--kubeconfig", str(reader), "--endpoint", desk.engine.endpoint)
+    assert answer.code == 0
+    assert "you may not read Secret 'tokens': whether it has changed is not known here" in answer.out
+    assert "plan:   nothing to do" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"), [({"b": "1"}, "has no key 'a'"), ({}, "does not exist")], ids=["key", "Secret"]
+)
+def test_a_step_that_would_fail_for_want_of_a_value_is_told(
+    desk: Desk, tmp_path: Path, values: dict[str, str], problem: str
+) -> None:
+    if values:
+        secret(desk, **values)
+    answer = desk("plan", "-f", manifest(desk, tmp_path / "ws.yaml", "fresh", env=[TOKEN]))
+    assert f"step 3 would fail: Secret 'tokens' in namespace '{desk.namespace}' {problem}" in answer.out
+
+
+def test_a_broken_pull_secret_is_told(desk: Desk, tmp_path: Path) -> None:
+    secret(desk, a="1")
+    answer = desk("plan", "-f", manifest(desk, tmp_path / "ws.yaml", "fresh", imagePullSecrets=[{"name": "tokens"}]))
+    assert "step 2 would fail: imagePullSecrets: Secret 'tokens' has no valid .dockerconfigjson" in answer.out
+
+
+class _Elsewhere:
+    """An API server whose host's engine can't be reached from here."""
+
+    def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any]:
+        return yaml.safe_load(docker_host(name, "unix:///nowhere"))  # type: ignore[no-any-return]
+
+    def source(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        return {"metadata": {"uid": "u", "resourceVersion": "2"}, "data": {"a": "Mg=="}}
+
+    def namespace_meta(self, name: str) -> tuple[str, dict[str, str]]:
+        return "cluster", {}
+
+
+@pytest.mark.parametrize(
+    ("pending", "steps"),
+    [("Secret/tokens has changed since the container was made", []),
+     ("the container was made from another spec (1234abcd)", ["EnsureImage", "Create"])],
+    ids=["Secret", "spec"],
+)  # fmt: skip
+def test_what_the_status_says_is_pending_is_told_in_the_same_words(pending: str, steps: list[str]) -> None:
+    raw = workspace("a", {"env": [TOKEN]}, namespace="team", uid="u", generation=1, finalizers=["aicli.dev/container"])
+    raw["status"] = {"observedGeneration": 1, "containerID": "c" * 64, "pendingChanges": [pending], "phase": "Running"}
+    planner: Any = Planner(_Elsewhere(), None)  # type: ignore[arg-type]
+    decided = planner.plan(Workspace.model_validate(raw), Workspace.model_validate(raw)).decided
+    assert list(decided.pending) == [pending]
+    assert [action.kind for action in decided.actions] == steps
