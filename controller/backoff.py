@@ -10,13 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.api import Backoff, FallbackAction, Recovery
-from controller.errors import EngineError, ImageError, ProjectPathMissing, ReferenceNotFound, WorkspaceError
+from controller.errors import (
+    EngineError,
+    HostUnreachable,
+    ImageError,
+    ProjectPathMissing,
+    ReferenceNotFound,
+    WorkspaceError,
+)
 from controller.history import ExitSeen, Failure, History, Now
 from controller.observed import Container
 
 TRANSIENT_INITIAL, TRANSIENT_MAX = 1.0, 30.0
 IMAGE_INITIAL, IMAGE_MAX = 10.0, 300.0  # of image pulls, and of every definitive answer
-TOLD_AFTER = 4  # failures in a row with an answer that says nothing (HTTP 500)
+TOLD_AFTER = 4  # failures in a row with an answer that says nothing (HTTP 500), or with none
 AWAITED_INITIAL, AWAITED_MAX = 5.0, 60.0  # of what a user is likely to supply next: a Secret, a directory
 
 
@@ -54,9 +61,9 @@ def failure_delay(error: WorkspaceError, count: int) -> float:
 
 
 def is_passing(failure: Failure) -> bool:
-    """Whether nobody need be told of it yet: an engine that fails one call in five is no news to a user until the same
-    step has failed several times in a row."""
-    return type(failure.error) is EngineError and failure.count < TOLD_AFTER
+    """Whether nobody need be told of it yet: an engine that fails one call in five, or a connection that breaks, is no
+    news to a user until the same step has failed several times in a row. (A host that is gone is told by its lists.)"""
+    return type(failure.error) in (EngineError, HostUnreachable) and failure.count < TOLD_AFTER
 
 
 def account(

@@ -135,6 +135,12 @@ class ReferenceNotFound(ConfigurationError):
     reason = "ReferenceNotFound"
 
 
+class ReferenceForbidden(ReferenceNotFound):
+    """A Secret or ConfigMap that the controller has no right to read."""
+
+    reason = "ReferenceForbidden"
+
+
 class ProjectPathMissing(ConfigurationError):
     """The project's directory doesn't exist on the host; Docker must not make it."""
 

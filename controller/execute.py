@@ -20,6 +20,7 @@ from controller.errors import (
     ContainerGone,
     EngineConflict,
     HostUnreachable,
+    IdentityMismatch,
     NetworkUnavailable,
     WorkspaceError,
 )
@@ -95,7 +96,7 @@ class Execution:
             case act.Create():
                 self._created = await self._create(action)
             case act.RemoveVolume(volume=volume):
-                await self._engine.remove_volume(volume)
+                await self._remove_volume(volume)
             case act.Remove(container=str(container)):
                 await self._engine.remove(container, self._desired.uid)
                 self._host.cache.forget(container)
@@ -103,6 +104,13 @@ class Execution:
                 await self._on_container(action)
         self._around.done(action, self._target(action), time.monotonic() - began)
         return ""
+
+    async def _remove_volume(self, volume: str) -> None:
+        """One that isn't ours but has the name stays, and is no reason to keep the Workspace."""
+        try:
+            await self._engine.remove_volume(volume)
+        except IdentityMismatch as error:
+            logger.warning("a volume stays", extra={"volume": volume, "error": str(error)})
 
     def _target(self, action: act.Action) -> str | None:
         return getattr(action, "container", None) or self._created

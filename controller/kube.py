@@ -22,6 +22,7 @@ from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
 from lightkube.types import PatchType
 
 from controller.api import GROUP, VERSION
+from controller.errors import ReferenceForbidden
 
 FIELD_MANAGER = "workspace-controller"
 TIMEOUT = 15.0  # seconds, for each request
@@ -164,12 +165,20 @@ class Kube:
         return {item.metadata.name: dict(item.metadata.labels or {}) for item in await self._list("Namespace")}
 
     async def data(self, kind: str, namespace: str, name: str) -> Data | None:
-        """A Secret's or ConfigMap's values as text; None where it doesn't exist (or we may not read it)."""
+        """A Secret's or ConfigMap's values as text; None where it doesn't exist. Raises ReferenceForbidden."""
         resource = Secret if kind == "Secret" else ConfigMap
         try:
             found = await self._call(self._client.get(resource, name, namespace=namespace))
         except Gone:
             return None
+        except ApiError as error:
+            if error.status.code == 403:
+                raise ReferenceForbidden(
+                    f"{kind} {name!r} in namespace {namespace!r} can't be read: the controller's account has no "
+                    "right to `get` it; its administrator can grant that",
+                    reason=f"{kind}Forbidden",
+                ) from error
+            raise
         values = dict(found.data or {})
         if kind == "Secret":
             values = {key: base64.b64decode(value).decode(errors="surrogateescape") for key, value in values.items()}

@@ -95,7 +95,12 @@ def _unknown(desired: Desired, now: Now) -> Plan:
 
 
 def _gate(plan: Plan, history: History, now: Now) -> Plan:
-    """Cuts the plan before the first step that failed and may not be tried again yet, and what only prepared it."""
+    """Cuts the plan before the first step that failed and may not be tried again yet, and what only prepared it.
+
+    A restart that is asked for now is tried now, whatever failed before it.
+    """
+    if any(isinstance(action, act.RecordRestart) for action in plan.actions):
+        return plan
     kept: list[act.Action] = []
     wakes = [plan.wake_at] if plan.wake_at is not None else []
     for action in plan.actions:

@@ -230,7 +230,8 @@ class _Run:
             # What was asked for is done: from here on an exit is the container's own, however soon it comes.
             generation = desired.generation
             self._history = replace(self._history, phase="", restarting=False, observed_generation=generation)
-        failures = dict(self._memory.failures)
+        asked_anew = any(isinstance(action, act.RecordRestart) for action in outcome.done)
+        failures = {} if asked_anew else dict(self._memory.failures)
         for action in outcome.done:
             failures.pop(action.kind, None)
         if outcome.failed is not None and outcome.error is not None:
@@ -249,7 +250,7 @@ class _Run:
             extra={"workspace": self._name(), "action": str(action), "reason": error.reason, "error": str(error)},
         )
         self._world.metrics.acted(action.kind, "failed")
-        if isinstance(error, (HostUnreachable, ContainerGone)):
+        if isinstance(error, ContainerGone):
             return
         before = failures.get(action.kind)
         count = before.count + 1 if before is not None else 1

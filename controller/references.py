@@ -7,13 +7,14 @@ that it changed. Values are never kept: what is remembered is the uid and resour
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
 from lightkube.core.exceptions import ApiError
 
 from controller.container_spec import ContainerSpec, EnvVar, KeyRef
-from controller.errors import ReferenceNotFound
+from controller.errors import ReferenceForbidden, ReferenceNotFound
 from controller.kube import ApiUnavailable, Data, Kube
 
 logger = logging.getLogger(__name__)
@@ -42,14 +43,18 @@ class References:
     async def learn(self, namespace: str, references: Iterable[KeyRef], *, again: bool = False) -> None:
         """Reads those that weren't read yet, or all `again`, so that `versions` can tell. Raises ApiUnavailable."""
         for ref in references:
-            if again or (namespace, ref.kind, ref.name) not in self._versions:
-                await self._read((namespace, ref.kind, ref.name))
+            source = (namespace, ref.kind, ref.name)
+            if again or source not in self._versions:
+                with contextlib.suppress(ReferenceForbidden):  # told when a container needs the value
+                    await self._read(source)
+                self._versions.setdefault(source, ABSENT)
 
     async def resolve(self, spec: ContainerSpec) -> tuple[dict[str, str], str]:
         """The environment with its values, and the text for the references label.
 
         Raises:
             ReferenceNotFound: an object or a key that isn't optional is missing; the message names both.
+            ReferenceForbidden: we have no right to read an object.
             ApiUnavailable: the API server didn't answer.
         """
         data = {}
@@ -76,7 +81,7 @@ class References:
         before = self._versions.get(source)
         try:
             await self._read(source)
-        except (ApiUnavailable, ApiError) as error:
+        except (ApiUnavailable, ApiError, ReferenceForbidden) as error:
             logger.warning("a reference can't be read", extra={"reference": "/".join(source), "error": str(error)})
             return
         if before is not None and self._versions[source] != before:

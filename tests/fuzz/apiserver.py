@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.errors import ReferenceForbidden
 from controller.kube import ApiUnavailable, Conflict, Data, Gone, ObjectRef
 
 Object = dict[str, Any]
@@ -27,6 +28,7 @@ class ApiServer:
         self.objects: dict[Key, Object] = {}
         self.down = False
         self.lost_replies = 0  # so many of the next writes are made, but their answer is lost
+        self.forbidden = False  # whether Secrets and ConfigMaps may not be read
         self.silent = False  # watches bring nothing
         self.watcher: Callable[[str, str | None, Object], None] = lambda kind, event, raw: None
         self.on_write: Callable[[Object | None, Object], None] = lambda before, after: None
@@ -147,6 +149,8 @@ class Client:
 
     async def data(self, kind: str, namespace: str, name: str) -> Data | None:
         self._check()
+        if self._server.forbidden:
+            raise ReferenceForbidden(f"{kind} {name!r} can't be read", reason=f"{kind}Forbidden")
         return None
 
     async def labels_of_namespaces(self) -> dict[str, dict[str, str]]:

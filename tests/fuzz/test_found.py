@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller import naming
-from controller.errors import CallTimeout
+from controller.errors import CallTimeout, HostUnreachable
 from tests.fuzz.world import NAMESPACE, World, settle, world
 
 SOON = 30.0  # virtual seconds
@@ -149,4 +149,57 @@ def test_at_rest_nothing_is_written_whoever_wakes_us() -> None:
             )
             made.go(3.0)
         assert made.api.writes[writes:] == []
+        _check(made)
+
+
+def test_a_call_whose_connection_always_breaks_is_made_ever_more_seldom_and_told() -> None:
+    with world() as made:
+        made.host.faults.fail("create", HostUnreachable("the connection broke"), 1000)
+        made.api.create("Workspace", NAMESPACE, "a", SPEC)
+        made.go(120.0)
+        assert made.calls.count("create") < 12
+        found = made.get("a")
+        assert found is not None
+        assert found["status"]["lastError"]["reason"] == "HostUnreachable"
+        made.host.faults.heal()
+        settle(made, made.host.check_converged, 40.0)
+        _check(made)
+
+
+def test_a_restart_request_makes_a_failed_step_be_tried_at_once() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", SPEC | {"image": "late:1"})
+        made.go(400.0)
+        made.host.add_image("late:1")
+        at = {naming.ANNOTATION_RESTARTED_AT: "2030-01-01T00:00:00Z"}
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["metadata"].update(annotations=at))
+        settle(made, made.host.check_converged, 5.0)
+        _check(made)
+
+
+def test_a_volume_of_somebody_else_that_has_our_name_stays_and_keeps_nobody() -> None:
+    with world() as made:
+        volumes = [{"name": "cache", "mountPath": "/cache", "reclaimPolicy": "Delete"}]
+        made.api.create("Workspace", NAMESPACE, "a", SPEC | {"volumes": volumes})
+        settle(made, made.host.check_converged, SOON)
+        (volume,) = made.host.volumes
+        made.host.volumes[volume] = {}
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(SOON)
+        assert made.get("a") is None
+        assert volume in made.host.volumes
+        _check(made)
+
+
+def test_a_secret_that_may_not_be_read_is_told_and_found_readable_later() -> None:
+    with world() as made:
+        token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}}
+        made.api.forbidden = True
+        made.api.create("Workspace", NAMESPACE, "a", SPEC | {"env": [token]})
+        made.go(SOON)
+        found = made.get("a")
+        assert found is not None
+        assert found["status"]["lastError"]["reason"] == "SecretForbidden"
+        made.api.forbidden = False
+        settle(made, made.host.check_converged, 90.0)
         _check(made)

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from lightkube import KubeConfig
 
+from controller.errors import ReferenceForbidden
+from controller.kube import Kube
 from tests.security.registry import Registry
 from tests.security.stack import PATIENCE, SYSTEM, Stack, Tenant
 from tests.waiting import eventually
@@ -19,6 +22,16 @@ CANARY = "canary-5d41402abc4b"
 FORMS = (CANARY, base64.b64encode(CANARY.encode()).decode().rstrip("="), urllib.parse.quote(CANARY), CANARY[::-1])
 FROM_SECRET = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "canary", "key": "token"}}}
 DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
+
+
+async def test_what_we_have_no_right_to_read_is_named_and_never_taken_for_absent(stack: Stack, alice: Tenant) -> None:
+    kube = Kube(KubeConfig.from_file(str(alice.kubeconfig)))
+    try:
+        with pytest.raises(ReferenceForbidden, match="'canary' in namespace 'team-b'") as refusal:
+            await kube.data("Secret", "team-b", "canary")
+    finally:
+        await kube.close()
+    assert refusal.value.reason == "SecretForbidden"
 
 
 @pytest.fixture

@@ -320,6 +320,12 @@ class TestFailures:
         failed = memory(failures={"Start": Failure(PortInUse("x"), 1, NOW.mono + 9)})
         assert plan(desired(), observed(), history(memory=failed), NOW).actions == ()
 
+    def test_a_restart_that_is_asked_for_now_does_not_wait_for_it(self) -> None:
+        failed = memory(failures={"EnsureImage": Failure(ImageUnavailable("x"), 5, NOW.mono + 300)})
+        wanted = desired(annotations={naming.ANNOTATION_RESTARTED_AT: "now"})
+        decided = plan(wanted, observed(), history(memory=failed), NOW)
+        assert kinds(decided) == ["RecordRestart", "EnsureImage", "Create", "Start"]
+
     def test_when_its_time_has_come_it_is_tried(self) -> None:
         failed = memory(failures={"EnsureImage": Failure(ImageUnavailable("x"), 1, NOW.mono)})
         assert kinds(plan(desired(), observed(), history(memory=failed), NOW))[0] == "EnsureImage"
