@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
 from devcluster.reaper import reaper
 
+settings.register_profile("shared-machine", deadline=None)  # a slow example says nothing of the code
+settings.load_profile("shared-machine")
 _CONTROLLERS = pytest.StashKey[list[Process]]()
 _numbers = itertools.count(1)
 
