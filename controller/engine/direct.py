@@ -18,17 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import requests
 from docker.tls import TLSConfig
 
 from controller import naming
 from controller.engine import translate
+from controller.engine.connection import API_VERSION
 from controller.engine.dockerd import ignored_limits
 from controller.engine.failures import engine_failure
-from controller.errors import ConfigurationError, ContainerGone
+from controller.engine.ssh_command import SshCommandAdapter
+from controller.errors import ConfigurationError, ContainerGone, HostUnreachable
 from controller.observed import Container
 from controller.usage import Stats
 
-TIMEOUT = 10.0  # seconds, for each call
+TIMEOUT = 10  # seconds, for each call
 STDOUT, STDERR = 1, 2
 _CHUNK = 65536
 _FRAME = struct.Struct(">BxxxL")
@@ -51,9 +54,9 @@ class DirectEngine:
         """Connects. Raises HostUnreachable, ConfigurationError (no certificates, no such kind of endpoint)."""
         self.endpoint = endpoint
         with _told("connect"):
-            self._client: Any = docker.APIClient(**_arguments(endpoint))
+            self._client: Any = _client(endpoint)
             self._client.trust_env = False
-            self._info = self._client.info()
+            self._info = self._ask_first()
 
     @property
     def ignored_limits(self) -> frozenset[str]:
@@ -63,6 +66,15 @@ class DirectEngine:
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+    def _ask_first(self) -> Any:
+        try:
+            return self._client.info()
+        except (requests.RequestException, OSError) as error:
+            if not self.endpoint.startswith("ssh:"):
+                raise
+            what = f"ssh found no engine there (what it said is above; try `ssh {self.endpoint} docker version`)"
+            raise HostUnreachable(what) from error
 
     def containers(self, uid: str) -> list[Container]:
         """The containers of a Workspace, in every state; the one that runs (or is the newest) first."""
@@ -211,20 +223,30 @@ class _Frames:
             self._partial = self._partial[end:]
 
 
-def _arguments(endpoint: str) -> dict[str, Any]:
+def _client(endpoint: str) -> Any:
     scheme, _, rest = endpoint.partition("://")
-    common = {"base_url": endpoint, "version": "auto", "timeout": TIMEOUT, "max_pool_size": 32}
+    common: dict[str, Any] = {"version": "auto", "timeout": TIMEOUT, "max_pool_size": 32}
     if scheme == "unix":
         if not Path(rest).is_socket():
             raise ConfigurationError(f"there is no socket {rest} on this machine")
-        return common
+        return docker.APIClient(endpoint, **common)
     if scheme == "tcp":
-        return {**common, "tls": _certificates()}
+        return docker.APIClient(endpoint, **common, tls=_certificates())
     if scheme == "ssh":
-        if shutil.which("ssh") is None:
-            raise ConfigurationError("there is no ssh command on this machine")
-        return {**common, "use_ssh_client": True}
+        return _ssh_client(endpoint)
     raise ConfigurationError(f"{endpoint!r} is no endpoint: must be unix:///path, tcp://host:port or ssh://user@host")
+
+
+def _ssh_client(endpoint: str) -> Any:
+    if shutil.which("ssh") is None:
+        raise ConfigurationError("there is no ssh command on this machine")
+    try:
+        adapter = SshCommandAdapter(endpoint, TIMEOUT)
+    except ValueError as error:
+        raise ConfigurationError(f"{endpoint!r} is no endpoint: {error}") from error
+    client = docker.APIClient("unix:///ssh", version=API_VERSION, timeout=TIMEOUT)  # asks nothing yet
+    client.mount("http+docker://", adapter)
+    return client
 
 
 def _certificates() -> TLSConfig:

@@ -114,6 +114,31 @@ def test_exec_through_ssh_uses_the_users_ssh(desk: Desk, engine: Engine, tmp_pat
     assert (done.stdout, done.stderr) == (b"x" * 100_000, b"end\n")
 
 
+def test_a_host_that_ssh_does_not_reach_is_given_up_soon_and_told(shared: Desk, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/args\necho "ssh: connect to host: timed out" >&2\nexit 255\n')
+    ssh.chmod(0o755)
+    path = f"{tmp_path}:{shared.environment['PATH']}"
+    done = plugin(shared, "logs", "calm", "--endpoint", "ssh://alice@host:2222", PATH=path)
+    assert done.returncode == 1
+    first, second = done.stderr.decode().splitlines()
+    assert first == "ssh: connect to host: timed out"
+    assert "ssh found no engine there" in second
+    assert "`ssh ssh://alice@host:2222 docker version`" in second
+    options, _, target = (tmp_path / "args").read_text().partition("--")
+    assert "-o ConnectTimeout=10" in options
+    assert options.endswith("-l alice -p 2222 ")
+    assert target == " host docker system dial-stdio\n"
+
+
+@pytest.mark.parametrize("endpoint", ["ssh://", "ssh://host/path", "ssh://host:99999", "http://host", "host"])
+def test_an_endpoint_that_can_not_be_one_is_told_with_its_form(shared: Desk, endpoint: str) -> None:
+    answer = shared("logs", "calm", "--endpoint", endpoint)
+    assert answer.code == 1
+    assert f"'{endpoint}' is no endpoint" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
 def _pair(engine: Engine) -> tuple[Path, Path]:
     pair = engine.client_certificate("alice")
     return pair.certificate, pair.key
