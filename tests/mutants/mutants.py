@@ -38,6 +38,7 @@ MUTANTS = (
                 '    return cut(f"ws-{namespace}-{name}", f"-{random}", NAME_LIMIT - len(NEXT_SUFFIX))\n',
             ),
         ),
+        (UNIT,),
     ),
     Mutant(
         "adoption by name",

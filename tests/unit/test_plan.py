@@ -121,6 +121,10 @@ def test_dockers_own_restart_policy_is_switched_off() -> None:
     assert kinds(plan(wanted, observed(container(wanted, restart_policy="always")), history(), NOW)) == ["Update"]
 
 
+def test_a_workspace_always_asks_for_the_same_name() -> None:
+    assert desired().container_name == desired().container_name
+
+
 class TestReplacement:
     """A change that needs a new container: the new one is made first, the old one stops, then the new one starts."""
 
