@@ -106,6 +106,10 @@ test-controller: tools ## The controller on a real API server and an engine in m
 test-e2e: tools ## All of it, real, through kubectl
 	@$(PYTEST) tests/e2e $(ARGS)
 
+.PHONY: test-cli
+test-cli: tools ## kubectl workspace, as its user runs it
+	@$(PYTEST) tests/cli $(ARGS)
+
 .PHONY: test-faults
 test-faults: tools ## Crashes, cuts and stalls
 	@$(PYTEST) tests/fuzz tests/faults -m "not nightly" $(ARGS)

@@ -17,6 +17,7 @@ from controller.cli.failure import Failure
 DEFAULT = Path("~/.kube/config")
 _FILES = {"clusters": ("cluster", ("certificate-authority",)),
           "users": ("user", ("client-certificate", "client-key", "tokenFile"))}  # fmt: skip
+_SECTIONS = ("clusters", "contexts", "users")
 _EXEC_INFO = (
     '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "spec": {"interactive": false}}'
 )
@@ -49,6 +50,13 @@ def load(kubeconfig: Path | None, context: str | None) -> SingleConfig:
     return config._replace(user=config.user or User())
 
 
+def contexts(kubeconfig: Path | None) -> list[str]:
+    """The names of all contexts, as `load` would find them. Raises Failure."""
+    paths = [kubeconfig] if kubeconfig else _paths()
+    merged = _merge(_read(path) for path in paths if path.is_file())
+    return [str(entry["name"]) for entry in merged["contexts"]]
+
+
 def _paths() -> list[Path]:
     named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return named or [DEFAULT.expanduser()]
@@ -70,6 +78,8 @@ def _read(path: Path) -> dict[str, Any]:
         for section, (key, names) in _FILES.items():
             for entry in content.get(section) or ():
                 _make_absolute(entry.setdefault(key, {}), names, path.parent)
+        if not all(isinstance(entry["name"], str) for section in _SECTIONS for entry in content.get(section) or ()):
+            raise TypeError("the names of clusters, contexts and users must be strings")
         for entry in content.get("users") or ():
             _take_current_exec_version(entry["user"].get("exec"))
     except (OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, UnicodeDecodeError) as error:
@@ -95,7 +105,7 @@ def _merge(files: Iterable[dict[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {"clusters": [], "contexts": [], "users": [], "current-context": None}
     for file in files:
         merged["current-context"] = merged["current-context"] or file.get("current-context")
-        for section in ("clusters", "contexts", "users"):
+        for section in _SECTIONS:
             known = {entry["name"] for entry in merged[section]}
             merged[section] += [entry for entry in file.get(section) or () if entry["name"] not in known]
     return merged

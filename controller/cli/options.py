@@ -85,6 +85,17 @@ def _workspace_names(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     yield from (name for name in found if name.startswith(incomplete) and name not in taken)
 
 
+def _contexts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Shell completion: contexts of the kubeconfig."""
+    from controller.cli import kubeconfig
+    from controller.cli.failure import Failure
+
+    try:
+        return [name for name in kubeconfig.contexts(ctx.params.get("kubeconfig")) if name.startswith(incomplete)]
+    except Failure:
+        return []
+
+
 Name = Annotated[str, typer.Argument(help="Name of the Workspace.", autocompletion=_workspace_names)]
 Names = Annotated[
     list[str] | None, typer.Argument(help="Names of Workspaces.", autocompletion=_workspace_names, show_default=False)
@@ -97,7 +108,10 @@ Selector = Annotated[
     str | None, typer.Option("--selector", "-l", help="Only those with these labels, such as team=a,tier!=test.")
 ]
 All = Annotated[bool, typer.Option("--all", help="All of the namespace.")]
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig. Default: the current one.")]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="Context of the kubeconfig. Default: the current one.", autocompletion=_contexts),
+]
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Kubeconfig file. Default: $KUBECONFIG, else ~/.kube/config.")
 ]

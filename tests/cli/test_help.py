@@ -1,7 +1,9 @@
 """Help and completion: there for every verb, and quick."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -97,6 +99,16 @@ def test_kubectl_completes_verbs_options_and_values() -> None:
     assert "--selector" in [line.partition("\t")[0] for line in complete("stop", "--")]
     assert complete("list", "-o", "") == ["table", "wide", "json", "yaml", ":4"]
     assert complete("validate", "-f", "")[-1] == ":0"
+
+
+def test_contexts_are_completed_from_the_kubeconfig(tmp_path: Path) -> None:
+    entries = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in ("prod-eu", "prod-us", "test")]
+    (tmp_path / "config").write_text(json.dumps({"contexts": entries}))
+    given = str(tmp_path / "config")
+    assert complete("list", "--context", "prod", kubeconfig=given) == ["prod-eu", "prod-us", ":4"]
+    assert complete("list", "--kubeconfig", given, "--context", "t") == ["test", ":4"]
+    (tmp_path / "config").write_text("contexts: [5]")
+    assert "".join(complete("list", "--context", "", kubeconfig=given)) == ":4"
 
 
 def test_completion_says_nothing_where_there_is_no_cluster() -> None:

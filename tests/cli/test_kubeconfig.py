@@ -54,7 +54,19 @@ def test_a_context_that_is_not_there_is_told_with_those_that_are(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "content", ["[", "a", "clusters: 5", "clusters: [{name: a}]", "users: [5]", "\x00", "{}"], ids=repr
+    "content",
+    [
+        "[",
+        "a",
+        "clusters: 5",
+        "clusters: [{name: a}]",
+        "users: [5]",
+        "contexts: [5]",
+        "contexts: [{context: {}}]",
+        "\x00",
+        "{}",
+    ],
+    ids=repr,
 )
 def test_a_broken_kubeconfig_is_told_in_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "broken").write_text(content)
