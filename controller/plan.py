@@ -20,6 +20,7 @@ from controller.history import HEARS_AFTER, History, Now, Sent
 from controller.observed import Container, ContainerState, Health, Limits, Observed
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
+TOLD_FIRST = 0.1  # seconds; by then the status is written
 IN_PLACE = ("Update", "Rename")  # a failure of these holds back nothing else
 PREPARATION = ("AddFinalizer", "RecordRestart", "EnsureImage", "Create")  # pointless without the step they prepare
 
@@ -243,9 +244,7 @@ class _Planner:
         if self.desired.refusal is not None:
             return self._finish(steps, [], pending=pending, why=str(self.desired.refusal))
         if self.accounting.exhausted:
-            if self.desired.recovery.fallback_action is FallbackAction.REMOVE:
-                steps.append(act.Remove(main.id, reason="the retries are spent and the fallback action is Remove"))
-            return self._finish(steps, [], pending=pending, why="the retries are spent")
+            return self._given_up(main, steps, pending)
         due = self.accounting.due
         if due is not None and due > self.now.mono:
             return self._finish(steps, [], pending=pending, wake_at=due, why="it waits for its back-off")
@@ -257,6 +256,17 @@ class _Planner:
         if self.desired.state is DesiredState.PAUSED:
             steps.append(act.Pause(main.id, reason="it should be Paused"))
         return self._finish(steps, [], pending=pending)
+
+    def _given_up(self, main: Container, steps: list[act.Action], pending: tuple[str, ...]) -> Plan:
+        """The fallback action. The status must say that the retries are spent before the container that shows it goes:
+        who starts after a crash in between would begin anew with another container."""
+        wake_at = None
+        if self.desired.recovery.fallback_action is FallbackAction.REMOVE:
+            if self.history.exhausted:
+                steps.append(act.Remove(main.id, reason="the retries are spent and the fallback action is Remove"))
+            else:
+                wake_at = self.now.mono + TOLD_FIRST
+        return self._finish(steps, [], pending=pending, wake_at=wake_at, why="the retries are spent")
 
     # drift
 

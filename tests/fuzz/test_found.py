@@ -203,3 +203,23 @@ def test_a_secret_that_may_not_be_read_is_told_and_found_readable_later() -> Non
         made.api.forbidden = False
         settle(made, made.host.check_converged, 90.0)
         _check(made)
+
+
+def test_a_crash_after_the_fallback_removed_a_container_makes_no_other_one() -> None:
+    with world() as made:
+        recovery = {"maxRetries": 1, "fallbackAction": "Remove", "backoff": {"initialSeconds": 1, "maxSeconds": 1}}
+        made.api.create("Workspace", NAMESPACE, "a", SPEC | {"recovery": recovery})
+        settle(made, made.host.check_converged, SOON)
+        _kill(made, _container(made))
+        settle(made, made.host.check_converged, SOON)
+        begun = len(made.calls)
+        _kill(made, _container(made))
+        made.go(SOON)
+        assert made.calls[begun:].count("remove") == 1
+        assert "status" in made.calls[begun : begun + made.calls[begun:].index("remove")]
+        made.crash()
+        made.start()
+        made.go(SOON)
+        assert not made.host.containers
+        assert made.calls[begun:].count("create") == 0
+        _check(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -287,6 +288,25 @@ class TestRestartRequest:
     def test_a_stopped_workspace_is_not_started_by_it(self) -> None:
         wanted = desired({"desiredState": "Stopped"}, annotations={naming.ANNOTATION_RESTARTED_AT: "x"})
         assert plan(wanted, observed(container(wanted, EXITED)), history(), NOW).actions == ()
+
+
+class TestRetriesSpent:
+    """The fallback action."""
+
+    spec: ClassVar = {"recovery": {"maxRetries": 1, "resetAfterSeconds": 86400, "fallbackAction": "Remove"}}
+
+    def test_the_status_says_it_before_the_container_goes(self) -> None:
+        wanted = desired(self.spec)
+        decided = plan(wanted, observed(container(wanted, EXITED)), history(retries=1), NOW)
+        assert decided.actions == ()
+        assert decided.wake_at is not None
+        assert decided.accounting is not None
+        assert decided.accounting.exhausted
+
+    def test_then_the_container_goes_and_none_follows(self) -> None:
+        wanted, given_up = desired(self.spec), history(retries=1, exhausted=True)
+        assert kinds(plan(wanted, observed(container(wanted, EXITED)), given_up, NOW)) == ["Remove"]
+        assert plan(wanted, observed(), given_up, NOW).actions == ()
 
 
 class TestRefusals:
