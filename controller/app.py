@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from controller.api import DockerHost, Workspace, WorkspaceOperation
+from controller.api import DockerHost, Workspace, WorkspaceOperation, WorkspaceOperationStatus
 from controller.collector import Collector
 from controller.dockerhosts import DockerHostReconciler
 from controller.events import Recorder
@@ -98,6 +98,7 @@ class App:
         self.stores: Mapping[str, Store[Any]] = {
             s.kind: s for s in (self.workspaces, self.dockerhosts, self.operations)
         }
+        self._declared: dict[Key, tuple[str, int] | None] = {}  # (uid, generation) of each DockerHost
         self.users = Users(self.workspaces)
         self.hosts = Hosts(self._make_connect(cluster, kube, self.metrics), self._host_changed, self._pulled)
         self._namespaces = Namespaces(kube, self._namespace_changed)
@@ -119,7 +120,11 @@ class App:
             self.kube, self.dockerhosts, self.hosts, self.users.of, self.may_act
         )
         self._operation_reconciler = OperationReconciler(
-            self.kube, self.operations, self.workspaces, lambda: self.may_act() and not self._settings.dry_run
+            self.kube,
+            self.operations,
+            self.workspaces,
+            lambda: self.may_act() and not self._settings.dry_run,
+            self._operated,
         )
         self.workspaces.on_any_change = self._tell_operations
         world = World(
@@ -235,14 +240,25 @@ class App:
         host = self.hosts.get(gone.host)
         return host is not None and bool(host.cache.observed(gone.uid).containers)
 
+    def _operated(
+        self, operation: WorkspaceOperation, previous: WorkspaceOperationStatus, new: WorkspaceOperationStatus
+    ) -> None:
+        self.recorder.operation_changed(operation, previous, new)
+        self.metrics.operated(operation, previous, new)
+
     def _operation_changed(self, key: Key) -> None:
         self.queues["operations"].add(key)
 
     def _dockerhost_changed(self, key: Key) -> None:
-        if self.dockerhosts.get(key) is None:
-            self.metrics.without(key[1])
+        """Its Workspaces hear of what is declared only: what its status says we have written, every 5 s in a burst."""
         self.queues["dockerhosts"].add(key)
-        self._host_changed(key[1], "")
+        entry = self.dockerhosts.get(key)
+        if entry is None:
+            self.metrics.without(key[1])
+        declared = (entry.ref.uid, entry.object.metadata.generation) if entry is not None else None
+        if self._declared.get(key) != declared:
+            self._declared[key] = declared
+            self._host_changed(key[1], "")
 
     def _host_changed(self, host: str, uid: str) -> None:
         """Something of the host's containers changed; `uid` "" means all of them."""

@@ -130,7 +130,8 @@ class Execution:
         if container is None:
             raise ContainerGone("there is no container for this step")
         try:
-            await self._call(action, container)
+            with self._host.cache.changing(container):
+                await self._call(action, container)
         finally:
             # Also after an error: whatever the call did, the next plan must see it. A container that is only created
             # is looked at once it is started, or when its start has failed.

@@ -72,7 +72,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Brings one Workspace closer to what it should be. Gives the time to look again (the loop's clock)."""
         entry = self._world.workspaces.get(key)
-        if entry is None or not self._world.may_act() or _is_over(entry.object):
+        if entry is None or not self._world.may_act() or _is_over(entry.object) or self._memory(entry).let_go:
             return None
         began, result = _mono(), "done"
         try:
@@ -323,6 +323,8 @@ class _Run:
         finalizers = [f for f in self._workspace.metadata.finalizers if f != naming.FINALIZER]
         raw = await self._world.kube.set_finalizers(self._entry.ref, finalizers)
         self._gone = True
+        if self._workspace.metadata.deletion_timestamp is not None:
+            self._memory = replace(self._memory, let_go=True)  # the answer has the version of before: not newer
         if self._world.workspaces.get((self._entry.ref.namespace, self._entry.ref.name)) is not None:
             self._world.workspaces.apply(raw)  # what still wakes us until the watch tells finds nothing to do
 

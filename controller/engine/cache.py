@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from controller.engine.protocol import Engine, EngineEvent
@@ -81,6 +81,7 @@ class HostCache:
         self._list_now = asyncio.Event()
         self._todo: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
+        self._changing: set[str] = set()  # containers on which a call of ours is under way
         self._listener: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
@@ -115,6 +116,16 @@ class HostCache:
         """Inspects now and keeps the answer: read your own writes. Raises WorkspaceError, but never ContainerGone."""
         self._snapshots.doubt(container, self._clock())
         await self._inspect(container)
+
+    @contextmanager
+    def changing(self, container: str) -> Iterator[None]:
+        """While a call on the container is under way. Who makes it refreshes right after: nobody else looks till then,
+        however long a busy engine takes."""
+        self._changing.add(container)
+        try:
+            yield
+        finally:
+            self._changing.discard(container)
 
     def forget(self, container: str) -> None:
         """The engine said that it's gone."""
@@ -195,7 +206,7 @@ class HostCache:
 
     def _settled(self, event: EngineEvent, heard: int, wait: float) -> None:
         entry = self._snapshots.get(event.container_id)
-        if entry is not None and entry.inspecting >= 0:
+        if event.container_id in self._changing or (entry is not None and entry.inspecting >= 0):
             self._settle(event, heard, wait)  # what is being learnt may settle it
         elif (entry is None or entry.stored < heard) and not self._snapshots.explains(event):
             self._look_at(event)
@@ -283,7 +294,7 @@ class HostCache:
 
     def _enqueue(self, container: str) -> None:
         entry = self._snapshots.get(container)
-        if entry is not None and entry.is_due and container not in self._queued:
+        if entry is not None and entry.is_due and container not in self._queued and container not in self._changing:
             self._queued.add(container)
             self._todo.put_nowait(container)
 
@@ -293,7 +304,7 @@ class HostCache:
             self._queued.discard(container)
             try:
                 entry = self._snapshots.get(container)
-                if entry is not None and entry.is_due:
+                if entry is not None and entry.is_due and container not in self._changing:
                     await self._inspect(container)
             except WorkspaceError as error:
                 log.debug("inspect %s: %s", container[:12], error)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from controller import naming
+from controller.app import App
 from controller.engine.memory_host import MemoryHost
 from controller.engine.memory_registry import Program
 from controller.observed import ContainerState, Health
@@ -27,6 +28,7 @@ class Line:
     def __init__(self, cluster: ControlPlane, namespace: str, host: MemoryHost) -> None:
         self.cluster, self.namespace, self.host = cluster, namespace, host
         self.writes: list[tuple[str, str, float]] = []
+        self.app: App
 
     async def kubectl(self, *args: str, stdin: str | None = None) -> str:
         return await asyncio.to_thread(lambda: self.cluster.kubectl("-n", self.namespace, *args, stdin=stdin))
@@ -51,6 +53,11 @@ class Line:
         ours = (c.shown for c in self.host.containers.values() if naming.LABEL_CLUSTER in c.shown.labels)
         return [c.id for c in ours if state is None or c.state is state]
 
+    def reconciled(self) -> float:
+        """Reconciliations of Workspaces so far."""
+        name = "workspace_controller_reconcile_duration_seconds_count"
+        return self.app.metrics.registry.get_sample_value(name, {"result": "done"}) or 0.0
+
     def counts(self) -> Counter[str]:
         """Writes by kind since the last look."""
         counted = Counter(kind for kind, _, _ in self.writes)
@@ -64,7 +71,7 @@ async def line(control_plane: ControlPlane, namespace: str, monkeypatch: pytest.
     host = MemoryHost()
     made = Line(control_plane, namespace, host)
     await made.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(HOST))
-    async with running(host, made.writes):
+    async with running(host, made.writes) as made.app:
         yield made
         await made.kubectl("delete", "workspaces", "--all", "--timeout=60s")
 
@@ -81,6 +88,28 @@ async def test_a_create_costs_two_writes_and_a_repair_one(line: Line) -> None:
 
     await eventually_async(counted)
     assert line.counts()["Workspace"] == 1
+
+
+async def test_a_delete_costs_one_write_where_the_container_ends_at_once(line: Line) -> None:
+    await line.apply("shop")
+    await line.phase("shop", "Running")
+    line.counts()
+    await line.kubectl("delete", "workspace", "shop", "--timeout=60s")
+    assert line.counts()["Workspace"] == 1  # the finalizer
+    assert not line.ids()
+
+
+async def test_what_is_said_of_a_host_wakes_no_workspace(line: Line) -> None:
+    await line.apply("shop")
+    await line.phase("shop", "Running")
+    await line.kubectl("wait", "dockerhost/memory", "--for=jsonpath={.status.workspaces}=1", "--timeout=60s")
+    before = line.reconciled()
+    await line.kubectl("annotate", "dockerhost", "memory", "seen=yes", "--overwrite")
+    known = line.app.dockerhosts
+    await eventually_async(lambda: "seen" in (known.values()[0].metadata.annotations or {}))
+    assert line.reconciled() == before
+    await line.kubectl("patch", "dockerhost", "memory", "--type=merge", "-p", '{"spec":{"policy":{"images":["**"]}}}')
+    await eventually_async(lambda: line.reconciled() > before)
 
 
 async def test_a_crash_loop_is_written_at_most_three_times_for_a_start(line: Line) -> None:

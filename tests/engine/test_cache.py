@@ -152,6 +152,36 @@ async def test_a_slow_create_through_us_needs_no_more_than_one_inspect() -> None
 
 
 @virtual_time
+async def test_a_start_whose_answer_is_late_needs_no_more_than_one_inspect() -> None:
+    async with scene() as it:
+        container = await it.engine.create("ws-1", spec(uid=UID), {}, policy())
+        with it.cache.changing(container):
+            await asyncio.sleep(9)  # a busy engine: two lists show it created
+            await it.engine.start(container)
+            await asyncio.sleep(9)  # its event is heard, its answer isn't
+        await it.cache.refresh(container)
+        await asyncio.sleep(20)
+        assert it.inspects == 1
+        assert it.one().state is ContainerState.RUNNING
+
+
+@virtual_time
+async def test_an_end_during_a_change_is_seen_although_the_first_look_after_it_fails() -> None:
+    async with scene() as it:
+        container = await it.runs()
+        with it.cache.changing(container):
+            it.host.exit(container, 1)
+            await asyncio.sleep(1)
+            assert it.one().state is ContainerState.RUNNING
+        it.host.faults.fail("inspect", EngineError("busy"))
+        with suppress(EngineError):
+            await it.cache.refresh(container)
+        it.cache.request_list()
+        await asyncio.sleep(1)
+        assert it.one().state is ContainerState.EXITED
+
+
+@virtual_time
 async def test_changes_through_us_need_one_inspect_each() -> None:
     async with scene() as it:
         container = await it.runs()
