@@ -1,4 +1,4 @@
-"""Events on a Workspace: what happened to it, for people (`kubectl describe`), never for programs.
+"""Events on a Workspace or WorkspaceOperation: what happened to it, for people (`kubectl describe`), not programs.
 
 Aggregated as by client-go: the same thing again (Workspace, reason, message) only counts up the Event that is there.
 Each Workspace has a small allowance of writes, so a crash loop costs a few a minute, and telling must never hold up or
@@ -22,9 +22,9 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event
 
 from controller import actions as act
-from controller.api import API_VERSION, Workspace, WorkspaceStatus
+from controller.api import API_VERSION, Workspace, WorkspaceOperation, WorkspaceOperationStatus, WorkspaceStatus
 from controller.errors import WorkspaceError, printable
-from controller.happenings import Happening, of_action, of_error, of_status
+from controller.happenings import Happening, of_action, of_error, of_operation, of_status
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,13 @@ class Recorder:
             if not self._just_told(workspace, happening):
                 self._note(workspace, happening)
 
+    def operation_changed(
+        self, operation: WorkspaceOperation, previous: WorkspaceOperationStatus, new: WorkspaceOperationStatus
+    ) -> None:
+        """A new status of an operation was written."""
+        for happening in of_operation(operation, previous, new):
+            self._note(operation, happening)
+
     async def run(self) -> None:
         """Writes what was noted, until cancelled."""
         while True:
@@ -119,14 +126,14 @@ class Recorder:
                     await self._write_next()
         self.dropped += len(self._queue)
 
-    def _note(self, workspace: Workspace, happening: Happening) -> None:
-        series = self._series_of(workspace, happening)
+    def _note(self, about: Workspace | WorkspaceOperation, happening: Happening) -> None:
+        series = self._series_of(about, happening)
         series.count += 1
         series.last = datetime.now(UTC)
         if series.queued:
             return
         now = asyncio.get_running_loop().time()
-        allowance = self._allowance_of(workspace.metadata.uid)
+        allowance = self._allowance_of(about.metadata.uid)
         due = max(allowance.reserve(now), series.not_before)
         if due > now + LATEST or len(self._queue) >= QUEUE_LIMIT:
             allowance.give_back()
@@ -139,13 +146,13 @@ class Recorder:
         series = self._series.get((workspace.metadata.uid, happening.reason, happening.message))
         return happening.may_be_told and series is not None and datetime.now(UTC) - series.last < SAME_PASS
 
-    def _series_of(self, workspace: Workspace, happening: Happening) -> Series:
-        meta = workspace.metadata
+    def _series_of(self, about: Workspace | WorkspaceOperation, happening: Happening) -> Series:
+        meta = about.metadata
         key = (meta.uid, happening.reason, happening.message)
         series = self._series.get(key)
         if series is None:
             involved = ObjectReference(
-                apiVersion=API_VERSION, kind="Workspace", namespace=meta.namespace, name=meta.name, uid=meta.uid
+                apiVersion=API_VERSION, kind=about.kind, namespace=meta.namespace, name=meta.name, uid=meta.uid
             )
             series = self._series[key] = Series(involved, happening)
         self._series.move_to_end(key)

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from controller import actions as act
-from controller.api import Condition, ConditionStatus, Phase, WorkspaceStatus
+from controller.api import (
+    Condition,
+    ConditionStatus,
+    OperationPhase,
+    Phase,
+    WorkspaceOperation,
+    WorkspaceOperationStatus,
+    WorkspaceStatus,
+)
 from controller.errors import WorkspaceError, printable
 
 REASON_LIMIT = 128  # characters, by the API server
@@ -76,6 +84,25 @@ def of_status(image: str, previous: WorkspaceStatus, new: WorkspaceStatus) -> It
     stalled, was = _condition(new, "Stalled"), _condition(previous, "Stalled")
     if stalled is not None and _is(stalled, ConditionStatus.TRUE) and (was is None or was.message != stalled.message):
         yield Happening(stalled.reason[:REASON_LIMIT], printable(stalled.message), warning=True, may_be_told=True)
+
+
+def of_operation(
+    operation: WorkspaceOperation, previous: WorkspaceOperationStatus, new: WorkspaceOperationStatus
+) -> Iterator[Happening]:
+    """What a new status of a WorkspaceOperation tells; nothing of each Workspace, which has Events of its own."""
+    was_suspended, is_suspended = (status.phase is OperationPhase.SUSPENDED for status in (previous, new))
+    begins = previous.start_time is None and new.start_time is not None
+    if begins and new.phase is not OperationPhase.FAILED:
+        yield Happening("Started", f"{operation.spec.operation} of {new.total} Workspaces has begun")
+    if is_suspended and not was_suspended:
+        yield Happening("Suspended", "no more Workspaces are begun until spec.suspend is false")
+    if was_suspended and not is_suspended and not begins:
+        yield Happening("Resumed", "spec.suspend is false: more Workspaces are begun")
+    if new.completion_time is not None and previous.completion_time is None:
+        failed = new.phase is OperationPhase.FAILED
+        ended = next((c for c in new.conditions if c.type == ("Failed" if failed else "Complete")), None)
+        message = ended.message if ended is not None else ""
+        yield Happening("Failed" if failed else "Completed", printable(message), warning=failed)
 
 
 def _of_phase(image: str, previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happening]:

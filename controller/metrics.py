@@ -22,7 +22,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from controller import __version__
-from controller.api import Workspace
+from controller.api import Workspace, WorkspaceOperation, WorkspaceOperationStatus
 from controller.latency import BecameReady, Latencies, Repaired, Restarted
 from controller.scrape import Scrape, State
 
@@ -78,6 +78,9 @@ class Metrics:
         )
         self._restarts = self._counter("restarts", "Ended runs that nobody had asked to end.", "reason")
         self._errors = self._counter("errors", "Errors that Workspaces ran into.", "class")
+        self._targets = self._counter(
+            "operation_targets", "Workspaces that WorkspaceOperations are done with.", "operation", "result"
+        )
         self._writes = self._counter("api_writes", "Writes to the API server, Leases aside.", "kind", "verb")
 
     # what happens
@@ -101,6 +104,14 @@ class Metrics:
     def wrote(self, kind: str, verb: str) -> None:
         """The API server took a write."""
         self._writes.labels(kind, verb).inc()
+
+    def operated(
+        self, operation: WorkspaceOperation, previous: WorkspaceOperationStatus, new: WorkspaceOperationStatus
+    ) -> None:
+        """A new status of an operation was written. Its counts only grow, so each target counts once."""
+        targets = self._targets
+        targets.labels(operation.spec.operation, "succeeded").inc(new.succeeded - previous.succeeded)
+        targets.labels(operation.spec.operation, "failed").inc(new.failed - previous.failed)
 
     def seen(self, workspace: Workspace, now: float) -> None:
         """A new version of a Workspace was taken in; `now` is monotonic seconds."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from controller.api import Phase
+from controller.api import OperationPhase, Phase
 from controller.engine.cache import CacheStats
 
 
@@ -45,6 +45,7 @@ class State:
     watch_restarts: int = 0
     events_dropped: int = 0
     workspaces: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (phase, host) -> how many
+    operations: Mapping[str, int] = field(default_factory=dict)  # phase -> how many
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # name -> keys that wait, keys worked on
     watches: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # kind -> age of last event, last list
     hosts: Mapping[str, HostNow] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Scrape(Collector):
         yield self._counter("watch_restarts", "Starts of the watches after the first.", state.watch_restarts)
         yield self._counter("events_dropped", "Kubernetes Events that were never written.", state.events_dropped)
         yield self._workspaces(state)
+        yield self._operations(state)
         yield from self._queues(state)
         yield from self._watches(state)
         yield from self._hosts(state)
@@ -80,6 +82,12 @@ class Scrape(Collector):
         for host in sorted(hosts):
             for phase in Phase:
                 family.add_metric([phase, host], state.workspaces.get((phase, host), 0))
+        return family
+
+    def _operations(self, state: State) -> Metric:
+        family = self._gauge("operations", "WorkspaceOperations by phase.", labels=["phase"])
+        for phase in OperationPhase:
+            family.add_metric([phase], state.operations.get(phase, 0))
         return family
 
     def _queues(self, state: State) -> Iterator[Metric]:

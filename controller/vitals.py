@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from controller.api import Workspace
+from controller.api import Workspace, WorkspaceOperation
 from controller.collector import Collector
 from controller.events import Recorder
 from controller.health import Facts, HostState, WatchState
@@ -30,6 +30,7 @@ class Parts(Protocol):
     leadership: Leadership
     stores: Mapping[str, Store[Any]]
     workspaces: Store[Workspace]
+    operations: Store[WorkspaceOperation]
     hosts: Hosts
     queues: Mapping[str, KeyedQueue[Key]]
     collector: Collector
@@ -71,6 +72,7 @@ class Vitals:
             watch_restarts=self._watch.restarts,
             events_dropped=app.recorder.dropped,
             workspaces=phases,
+            operations=Counter(str(o.status.phase or "Pending") for o in app.operations.values()),
             queues={name: (len(queue), queue.working) for name, queue in app.queues.items()},
             watches={kind: (self._event_age(kind, now), self._list_age(kind, now)) for kind in app.stores},
             hosts={

@@ -34,6 +34,7 @@ LOOK_INTERVAL = 0.2  # seconds between two looks at one operation: its Workspace
 CHANGES_AT_ONCE = 16  # requests in flight for one operation
 API_RETRY = 2.0  # seconds until an unanswered request is tried again
 CONFLICT_RETRY = 0.5  # seconds; the newer version is on its way to us
+Tell = Callable[[WorkspaceOperation, WorkspaceOperationStatus, WorkspaceOperationStatus], None]
 
 
 @dataclass(slots=True)
@@ -60,7 +61,10 @@ class OperationReconciler:
         operations: Store[WorkspaceOperation],
         workspaces: Store[Workspace],
         may_act: Callable[[], bool],
+        tell: Tell,
     ) -> None:
+        """`tell` hears of each status that was written, with the one before it."""
+        self._tell = tell
         self._kube, self._operations, self._workspaces, self._may_act = kube, operations, workspaces, may_act
         self._runs: dict[Key, _Run] = {}
         self._targets: dict[str, dict[Key, frozenset[str]]] = {}  # by namespace and operation: unfinished names
@@ -197,8 +201,9 @@ class OperationReconciler:
         raw = await self._kube.patch_status(run.ref, changes)
         run.next_write = _mono() + interval
         run.ref = replace(run.ref, resource_version=raw["metadata"]["resourceVersion"])
-        run.written = status
+        before, run.written = run.written, status
         self._operations.apply(raw)
+        self._tell(operation, before, status)
 
     # memory
 

@@ -179,6 +179,12 @@ async def test_a_suspended_operation_waits_and_goes_on(cluster: Cluster) -> None
         await cluster.run("patch", "wsop", "later", "--type=merge", "-p", '{"spec": {"suspend": false}}')
         assert (await cluster.end_of("later"))["succeeded"] == 2
 
+        async def told() -> bool:
+            described = await cluster.run("describe", "wsop", "later")
+            return all(reason in described for reason in ("Suspended", "Started", "Completed"))
+
+        await eventually_async(told)
+
 
 async def test_a_finished_operation_is_deleted_after_its_time(cluster: Cluster) -> None:
     async with running(MemoryHost()):
