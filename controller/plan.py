@@ -35,6 +35,7 @@ class Plan:
     pending: tuple[str, ...] = ()  # changes that wait for a restart
     why: str = ""  # why nothing is done where something is wrong
     stopping: frozenset[str] = frozenset()  # the containers that are meant to end
+    wanted: frozenset[str] = frozenset()  # the kinds of all steps, those that a failure holds back among them
 
     def __str__(self) -> str:
         lines = [f"{number}. {action}" for number, action in enumerate(self.actions, 1)]
@@ -55,7 +56,8 @@ def plan(desired: Desired, observed: Observed, history: History, now: Now) -> Pl
     """
     if not observed.known:
         return _unknown(desired, now)
-    return _gate(_Planner(desired, observed, history, now).plan(), history, now)
+    whole = _Planner(desired, observed, history, now).plan()
+    return _gate(replace(whole, wanted=frozenset(action.kind for action in whole.actions)), history, now)
 
 
 def choose(

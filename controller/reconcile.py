@@ -273,7 +273,8 @@ class _Run:
 
     async def _write_status(self, desired: Desired, observed: Observed, decided: Plan) -> None:
         previous = self._workspace.status
-        self._forget_settled(decided)
+        if observed.known:
+            self._forget_settled(decided)
         usage = self._usage(desired, observed)
         new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now(), usage)
         if new is not previous:
@@ -290,9 +291,10 @@ class _Run:
         return status_usage(self._workspace.status.usage, main, sample)
 
     def _forget_settled(self, decided: Plan) -> None:
-        """With nothing left to do and nothing waited for, failures of the past are past."""
-        if not decided.actions and decided.wake_at is None and self._memory.failures:
-            self._memory = replace(self._memory, failures={})
+        """A step that isn't to be done any more has not failed any more."""
+        failures = {kind: failure for kind, failure in self._memory.failures.items() if kind in decided.wanted}
+        if len(failures) < len(self._memory.failures):
+            self._memory = replace(self._memory, failures=failures)
 
     async def _patch_status(self, new: WorkspaceStatus) -> None:
         changes = merge_patch(self._workspace.status.to_dict(), new.to_dict())

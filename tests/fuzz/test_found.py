@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller import naming
-from controller.errors import CallTimeout, HostUnreachable
+from controller.errors import CallTimeout, HostUnreachable, NameConflict
 from tests.fuzz.world import NAMESPACE, World, settle, world
 
 SOON = 30.0  # virtual seconds
@@ -223,3 +223,28 @@ def test_a_crash_after_the_fallback_removed_a_container_makes_no_other_one() -> 
         assert not made.host.containers
         assert made.calls[begun:].count("create") == 0
         _check(made)
+
+
+def test_a_failure_of_a_step_that_is_needed_no_more_is_told_no_more() -> None:
+    with world() as made:
+        container = _running(made)
+        name = made.host.find(container).shown.name
+        _kill(made, container)
+        settle(made, made.host.check_converged, SOON)
+        made.host.faults.fail("rename", NameConflict("injected"), 1000)
+        made.host.rename(container, "elsewhere")
+        made.go(3.0)
+        assert _told(made) == "NameConflict"
+        made.host.rename(container, name)
+        _kill(made, container)
+        made.go(3.0)
+        assert _told(made) == "CrashLoopBackOff"
+        made.host.faults.heal()
+        settle(made, made.host.check_converged, SOON)
+        _check(made)
+
+
+def _told(made: World) -> str:
+    found = made.get("a")
+    assert found is not None
+    return next(str(c["reason"]) for c in found["status"]["conditions"] if c["type"] == "Ready")
