@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from controller.api import DockerHost
-from controller.engine.connection import TlsFiles
+from controller.engine.connection import SshAccess, TlsFiles
 from controller.engine.dockerd import DockerdEngine
 from controller.engine.protocol import Engine
-from controller.engine.ssh import SshAccess
 from controller.errors import ConfigurationError, HostUnreachable
 from controller.hosts import Connect
 from controller.kube import ApiUnavailable, Data, Kube

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from lightkube import AsyncClient
 
+import controller.engine.lean  # noqa: F401 - first of all: whoever imports the Docker SDK comes after it
 from controller import __version__, logs
 from controller.app import App
 from controller.connect import connector

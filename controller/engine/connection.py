@@ -9,7 +9,7 @@ import socket
 import threading
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from docker.tls import TLSConfig
 from docker.transport import UnixHTTPAdapter
 from requests.adapters import HTTPAdapter
 
-from controller.engine.ssh import SshAccess, SshAdapter
 from controller.errors import ConfigurationError
 
 API_VERSION = "1.41"  # Docker 20.10; current engines still speak it (their least is 1.40)
@@ -33,6 +32,14 @@ class TlsFiles:
     ca: Path
     certificate: Path
     key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SshAccess:
+    """A private key and the known_hosts lines of the host, as text. Unknown hosts are refused."""
+
+    private_key: str = field(repr=False)
+    known_hosts: str
 
 
 class Connection:
@@ -115,9 +122,11 @@ class Connection:
             client = docker.APIClient(base_url=self._endpoint, version=API_VERSION, tls=files)
             client.mount("https://", _TlsAdapter(self, self._pool_size))
         elif scheme == "ssh" and self._ssh:
+            from controller.engine.ssh import SshAdapter
+
             # Made for a unix socket, as the SDK would log in with whatever keys the controller's own user has.
             client = docker.APIClient(base_url="unix:///ssh", version=API_VERSION)
-            client.mount("http+docker://", _SshAdapter(self, self._endpoint, self._ssh, self._pool_size))
+            client.mount("http+docker://", SshAdapter(self, self._endpoint, self._ssh, self._pool_size))
         else:
             raise ConfigurationError(
                 f"endpoint {self._endpoint!r}: must be unix:///path, tcp://host:port with TLS, or ssh://user@host"
@@ -126,7 +135,7 @@ class Connection:
         return client
 
 
-class _Tracked(HTTPAdapter):
+class Tracked(HTTPAdapter):
     """Tells the Connection of each socket that is opened."""
 
     connection: Connection
@@ -153,13 +162,13 @@ class _Tracked(HTTPAdapter):
         return make
 
 
-class _UnixAdapter(_Tracked, UnixHTTPAdapter):
+class _UnixAdapter(Tracked, UnixHTTPAdapter):
     def __init__(self, connection: Connection, url: str, pool_size: int) -> None:
         self.connection = connection
         UnixHTTPAdapter.__init__(self, url, max_pool_size=pool_size)
 
 
-class _TlsAdapter(_Tracked):
+class _TlsAdapter(Tracked):
     def __init__(self, connection: Connection, pool_size: int) -> None:
         self.connection = connection
         super().__init__(pool_maxsize=pool_size)
@@ -174,9 +183,3 @@ class _TlsAdapter(_Tracked):
             (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
         ]
         super().init_poolmanager(*args, **kwargs, socket_options=options)
-
-
-class _SshAdapter(_Tracked, SshAdapter):
-    def __init__(self, connection: Connection, url: str, access: SshAccess, pool_size: int) -> None:
-        self.connection = connection
-        SshAdapter.__init__(self, url, access, pool_size)

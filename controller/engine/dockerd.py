@@ -10,14 +10,13 @@ from controller import naming
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.engine import event_stream, images, translate
-from controller.engine.connection import TlsFiles
+from controller.engine.connection import SshAccess, TlsFiles
 from controller.engine.deadlines import PULL_STALL
 from controller.engine.failures import engine_failure, is_status, says, without_values
 from controller.engine.identity import adopted, check_identity, name_taken
 from controller.engine.networks import Networks
 from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Summary
 from controller.engine.rows import Rows
-from controller.engine.ssh import SshAccess
 from controller.engine.transport import Call, Transport
 from controller.errors import EngineConflict, IdentityMismatch, NetworkUnavailable
 from controller.observed import Container, Limits

@@ -6,10 +6,10 @@ Docker tells most failures apart by text alone, so texts are matched here, and n
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 
 import docker.errors
-import paramiko
 import requests
 import urllib3.exceptions
 
@@ -71,9 +71,14 @@ def engine_failure(error: BaseException, kind: str, deadline: float) -> Workspac
         return CallTimeout(f"{kind}: no answer within {deadline:g} s")
     if isinstance(error, (requests.RequestException, urllib3.exceptions.HTTPError, OSError, EOFError)):
         return HostUnreachable(_connection_problem(error))
-    if isinstance(error, (paramiko.SSHException, docker.errors.DockerException)):
+    if isinstance(error, docker.errors.DockerException) or _is_of_ssh(error):
         return HostUnreachable(f"{type(error).__name__}: {error}")
     return EngineError(f"{kind}: {type(error).__name__}")
+
+
+def _is_of_ssh(error: BaseException) -> bool:
+    paramiko = sys.modules.get("paramiko")  # imported for ssh:// hosts only; without it none of its errors exists
+    return paramiko is not None and isinstance(error, paramiko.SSHException)
 
 
 def pull_failure(message: str, reference: str) -> WorkspaceError:

@@ -1,17 +1,20 @@
-"""SSH to a Docker host, as the SDK does it, but with the key and the known host that a Secret gives."""
+"""SSH to a Docker host, as the SDK does it, but with the key and the known host that a Secret gives.
+
+Imported for the first ssh:// host only: paramiko takes 15 MB (`controller.engine.lean`).
+"""
 
 from __future__ import annotations
 
 import io
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import paramiko
 from docker.constants import DEFAULT_NUM_POOLS
-from docker.transport import SSHHTTPAdapter
+from docker.transport.sshconn import SSHHTTPAdapter
 
+from controller.engine.connection import Connection, SshAccess, Tracked
 from controller.errors import ConfigurationError
 
 _KEEPALIVE = 10  # seconds
@@ -19,23 +22,15 @@ _TIMEOUT = 4.0  # seconds for each step until a channel is open
 _PORT = 22
 
 
-@dataclass(frozen=True, slots=True)
-class SshAccess:
-    """A private key and the known_hosts lines of the host, as text. Unknown hosts are refused."""
-
-    private_key: str = field(repr=False)
-    known_hosts: str
-
-
-class SshAdapter(SSHHTTPAdapter):
+class SshAdapter(Tracked, SSHHTTPAdapter):
     """Never uses the controller's own keys, agent or configuration, and logs in again after a lost connection."""
 
     ssh_client: Any
     ssh_params: Any
     pools: Any
 
-    def __init__(self, url: str, access: SshAccess, pool_size: int) -> None:
-        self._access = access
+    def __init__(self, connection: Connection, url: str, access: SshAccess, pool_size: int) -> None:
+        self.connection, self._access = connection, access
         super().__init__(url, pool_connections=DEFAULT_NUM_POOLS, max_pool_size=pool_size)
 
     def _create_paramiko_client(self, base_url: str) -> None:

@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 
 import requests
 
-from controller.engine.connection import Connection, TlsFiles
+from controller.engine.connection import Connection, SshAccess, TlsFiles
 from controller.engine.deadlines import CALL_DEADLINES
 from controller.engine.failures import engine_failure
 from controller.engine.protocol import CallObserver
-from controller.engine.ssh import SshAccess
 from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
 
 T = TypeVar("T")

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import paramiko
 import pytest
 
+from controller.engine.connection import SshAccess
 from controller.engine.dockerd import DockerdEngine
-from controller.engine.ssh import SshAccess, private_key
+from controller.engine.ssh import private_key
 from controller.errors import ConfigurationError, HostUnreachable
 from devcluster import Engine as Dockerd
 from tests.engine.specs import CLUSTER, policy, spec
