@@ -7,17 +7,17 @@ there then. The order of the rules is the order of the functions below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from controller import actions as act
 from controller import naming
 from controller.api import DesiredState, FallbackAction, UpdatePolicy
 from controller.backoff import Accounting, account
 from controller.desired import Desired
+from controller.drift import changed_references, choose, limits_differ
 from controller.history import HEARS_AFTER, History, Now, Sent
-from controller.observed import Container, ContainerState, Health, Limits, Observed
+from controller.observed import Container, ContainerState, Health, Observed
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
 TOLD_FIRST = 0.1  # seconds; by then the status is written
@@ -58,26 +58,6 @@ def plan(desired: Desired, observed: Observed, history: History, now: Now) -> Pl
         return _unknown(desired, now)
     whole = _Planner(desired, observed, history, now).plan()
     return _gate(replace(whole, wanted=frozenset(action.kind for action in whole.actions)), history, now)
-
-
-def choose(
-    desired: Desired, containers: tuple[Container, ...], references: Mapping[str, str] | None
-) -> Container | None:
-    """The container to keep: the one whose hash fits (and whose Secrets are current, where that is known), then the
-    running one, then the oldest. Never a dead one."""
-
-    def rank(container: Container) -> tuple[bool, bool, bool, datetime, str]:
-        fits = container.config_hash == desired.config_hash
-        outdated = bool(changed_references(container, references))
-        return (not fits, outdated, not container.is_live, container.created_at, container.id)
-
-    return min((c for c in containers if not c.is_dead), key=rank, default=None)
-
-
-def limits_differ(container: Container, limits: Limits, ignored: frozenset[str]) -> list[str]:
-    """The names of limits that differ from inspect, but for those that this host can't enforce."""
-    names = ("nano_cpus", "cpu_shares", "memory", "memory_swap", "memory_reservation", "pids")
-    return [n for n in names if n not in ignored and getattr(container.limits, n) != getattr(limits, n)]
 
 
 def is_fresh(desired: Desired, history: History) -> bool:
@@ -366,16 +346,3 @@ class _Planner:
         wakes = [t for t in (*ends, wake_at) if t is not None and t > self.now.mono]
         stopped = frozenset(self.stopping)
         return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why, stopped)
-
-
-def changed_references(container: Container, current: Mapping[str, str] | None) -> list[str]:
-    """Which Secrets and ConfigMaps changed since the container was made from them (their versions are in a label)."""
-    made_from = parse_references(container.labels.get(naming.LABEL_REFERENCES, ""))
-    versions = {ref: version for ref, version in (current or {}).items() if version != "absent"}
-    changed = sorted(ref for ref, version in versions.items() if made_from.get(ref, version) != version)
-    return [f"{ref} has changed since the container was made" for ref in changed]
-
-
-def parse_references(label: str) -> dict[str, str]:
-    """`Kind/name=version` entries, comma-separated, as the label holds them."""
-    return dict(entry.split("=", 1) for entry in label.split(",") if "=" in entry)

@@ -20,6 +20,7 @@ from controller.backoff import failure_delay, is_passing
 from controller.container_spec import ContainerSpec
 from controller.credentials import credentials_for
 from controller.desired import Desired, make_desired
+from controller.drift import choose
 from controller.engine.pulls import Pulling
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
@@ -30,7 +31,7 @@ from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.observed import Observed
-from controller.plan import Plan, choose, plan, restart_wanted
+from controller.plan import Plan, plan, restart_wanted
 from controller.references import References
 from controller.status import status
 from controller.store import Entry, Key, Store

@@ -21,10 +21,11 @@ from controller.api import (
 )
 from controller.backoff import Accounting, is_passing
 from controller.desired import Desired
+from controller.drift import choose, limits_differ
 from controller.errors import WorkspaceError
 from controller.history import REASON_RESTARTING, REASON_RETRIES_EXHAUSTED, Failure, History, Now
 from controller.observed import Container, ContainerState, Health, Observed
-from controller.plan import IN_PLACE, Plan, choose, is_fresh, limits_differ
+from controller.plan import IN_PLACE, Plan, is_fresh
 
 DECLARED = {
     DesiredState.RUNNING: ContainerState.RUNNING,
