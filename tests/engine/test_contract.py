@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -415,6 +416,30 @@ async def test_container_whose_network_was_removed_can_only_be_removed(host: Hos
     assert (await host.engine.inspect(container)).is_dead
     await host.engine.remove(container, "uid-1")
     await running(host, network=network)
+
+
+async def test_network_that_somebody_removed_is_made_again(host: Host) -> None:
+    network = network_of("team-a", "Isolated")
+    made, elsewhere = await host.engine.ensure_network(network), host.other(CLUSTER)
+    try:
+        await elsewhere.remove_network(made)
+    finally:
+        await elsewhere.close()
+
+    async def runs() -> Container:
+        container = await create(host, network=network)
+        try:
+            await host.engine.start(container)
+        except NetworkUnavailable:
+            await host.engine.remove(container, "uid-1")
+            raise
+        return await host.engine.inspect(container)
+
+    for _ in range(2):  # the first may fail on what is remembered of the network
+        with contextlib.suppress(NetworkUnavailable):
+            assert (await runs()).is_live
+            return
+    raise AssertionError("the network is not made again")
 
 
 async def test_named_volume_outlives_its_container_until_removed(host: Host) -> None:
