@@ -27,8 +27,8 @@ class DockerSide:
 
     def __init__(self, engine: Engine, model: dict[str, Any]) -> None:
         self._engine = engine
-        self._body = self._body_of(model)
-        self._flags = _flags(self._body)
+        self.body = self._body_of(model)
+        self._flags = _flags(self.body)
         with closing(engine.client()) as client:
             options = {"com.docker.network.bridge.enable_icc": "false"}
             pool = docker.types.IPAMPool(subnet="10.251.0.0/16")
@@ -45,7 +45,7 @@ class DockerSide:
             _allow(client, parallel)
 
             def one(name: str) -> None:
-                made = client._post_json(client._url("/containers/create"), data=self._body, params={"name": name})
+                made = client._post_json(client._url("/containers/create"), data=self.body, params={"name": name})
                 client.start(client._result(made, True)["Id"])
 
             return await _timed(names, parallel, one)

@@ -79,6 +79,9 @@ def draw(series: Mapping[str, Any], directory: Path) -> list[Path]:
     rows = {f"{key.removeprefix('burst_')}: {name}": v for key, sides in bursts.items() for name, v in sides.items()}
     if rows:
         pictures["burst"] = dots("Burst: Workspaces applied at once until all are Ready", "s", rows)
+    if "beside" in series:
+        rows = {f"{row}: {who}": values for row, sides in series["beside"].items() for who, values in sides.items()}
+        pictures["beside"] = dots("Beside a plain operator (kopf and the Docker SDK)", "s", rows)
     if "scale" in series:
         costs = {f"{count} on {cost['hosts']} hosts": [cost["cpu_ms_each"]] for count, cost in series["scale"].items()}
         pictures["scale"] = dots("Scale: CPU of the controller for each Workspace made", "ms", costs)

@@ -38,6 +38,7 @@ class Results:
 
     figures: list[Figure] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)  # parts that came to no end
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def add(self, *figures: Figure) -> None:

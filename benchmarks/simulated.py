@@ -98,10 +98,22 @@ async def steady(rig: Rig, model: dict[str, Any], results: Results, count: int) 
         rss = rig.controller.rss_bytes()
         took = await _fill(rig, hosts, count)
         say(f"  {count} Workspaces Ready in {took:.1f} s")
-        await asyncio.sleep(15)  # Events and counts are written behind
+        await _written(rig)
         await _at_rest(rig, hosts, results, count, rss)
         await _restart(rig, hosts, results, count)
         await rig.remove_all()
+
+
+async def _written(rig: Rig) -> None:
+    """Events are written behind, at most 100 a second."""
+    before, now = -1, 0
+    while now != before:
+        await asyncio.sleep(10)
+        before, now = now, _writes(rig.audit())
+
+
+def _writes(requests: Counter[tuple[str, str]]) -> int:
+    return sum(n for (verb, _), n in requests.items() if verb not in ("get", "list", "watch"))
 
 
 async def _at_rest(rig: Rig, hosts: Hosts, results: Results, count: int, rss_before: int) -> None:
@@ -110,7 +122,7 @@ async def _at_rest(rig: Rig, hosts: Hosts, results: Results, count: int, rss_bef
     requests, calls = rig.audit() - requests, await hosts.calls() - calls
     share = (rig.controller.cpu_seconds() - cpu) / WINDOW * 100
     rss = rig.controller.rss_bytes()
-    writes = sum(n for (verb, _), n in requests.items() if verb not in ("get", "list", "watch"))
+    writes = _writes(requests)
     changing = sum(n for call, n in calls.items() if not call.startswith("GET"))
     inspects = sum(n for call, n in calls.items() if "{id}" in call)
     results.series["steady"] = {
@@ -137,30 +149,40 @@ async def _restart(rig: Rig, hosts: Hosts, results: Results, count: int) -> None
     began = time.monotonic()
     rig.controller.process.start()
     seconds = await _in_charge(rig, count) - began
+    cpu = rig.controller.cpu_seconds()
     await asyncio.sleep(10)
     requests, calls = rig.audit() - requests, await hosts.calls() - calls
+    rss = rig.controller.rss_bytes()
     writes = {" ".join(what): n for what, n in requests.items() if what[0] not in ("get", "list", "watch")}
     lists = {what[1]: n for what, n in requests.items() if what[0] == "list"}
     note = f"lists {lists}; Docker {dict(calls)}; writes {writes or 'none'}"
-    results.series["restart"] = {"seconds": seconds, "lists": lists, "docker": dict(calls), "writes": writes}
+    results.series["restart"] = {
+        "seconds": seconds,
+        "cpu": cpu,
+        "lists": lists,
+        "docker": dict(calls),
+        "writes": writes,
+    }
     results.add(
         Figure("restart_in_charge_s", seconds, 5, "s", note=note),
+        Figure("restart_cpu_s", cpu, 5, "s"),
         Figure("restart_api_writes", sum(writes.values()), 0, "writes"),
         Figure("restart_lists_of_workspaces", lists.get("workspaces", 0), 1, "lists"),
+        Figure("restart_rss_mb", rss / 1e6, 100 + 0.015 * count, "MB"),
         Figure("restart_docker_changes", sum(n for c, n in calls.items() if not c.startswith("GET")), 0, "calls"),
     )
 
 
 async def _in_charge(rig: Rig, count: int) -> float:
     """When it leads, its hosts are known and each Workspace was looked at."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while True:
             text = await rig.controller.metrics() if await rig.controller.ready() else ""
             looked = _sum(text, "workspace_controller_reconcile_duration_seconds_count")
             known = _sum(text, "workspace_controller_host_containers") >= count
             if known and looked >= count and _sum(text, "workspace_controller_queue_depth") == 0:
                 return time.monotonic()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)  # each look is work for it too
 
 
 async def scale(rig: Rig, model: dict[str, Any], results: Results, sizes: dict[int, int]) -> None:

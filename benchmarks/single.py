@@ -52,14 +52,14 @@ async def repair(rig: Rig, side: DockerSide, results: Results, count: int) -> No
     names = rig.names(count)
     await rig.create(names)
     await rig.watcher.until_ready(names)
-    mine = [_container(rig, name) for name in names]
+    mine = [container_of(rig, name) for name in names]
     theirs = rig.names(count, "d")
     await side.run(theirs, 4)
     ours: list[float] = []
     docker: list[float] = []
     by_hand: list[float] = []
     for container, other in zip(mine, theirs, strict=True):
-        ours.append(await _killed(rig, container))
+        ours.append(await killed(rig, container))
         started, since_kill = await asyncio.to_thread(_started, rig, other)
         docker.append(started)
         by_hand.append(since_kill)
@@ -76,7 +76,7 @@ async def repair(rig: Rig, side: DockerSide, results: Results, count: int) -> No
 
 async def change(rig: Rig, side: DockerSide, results: Results, count: int) -> None:
     """A new image until the new container is Ready, against `docker rm -f` and `docker run -d`."""
-    await asyncio.to_thread(rig.engine.docker, "tag", "alpine:latest", OTHER_IMAGE)
+    await tag_other_image(rig)
     names, theirs = rig.names(count), rig.names(count, "d")
     await rig.create(names)
     await rig.watcher.until_ready(names)
@@ -84,7 +84,7 @@ async def change(rig: Rig, side: DockerSide, results: Results, count: int) -> No
     ours: list[float] = []
     docker: list[float] = []
     for name, other in zip(names, theirs, strict=True):
-        ours.append(await _changed(rig, name))
+        ours.append(await changed(rig, name))
         docker.append(await asyncio.to_thread(side.replace_one, other))
     await _clean(rig, side)
     results.series["spec_change"] = {"controller": ours, "docker rm + run": docker}
@@ -95,7 +95,13 @@ async def change(rig: Rig, side: DockerSide, results: Results, count: int) -> No
     )
 
 
-async def _changed(rig: Rig, name: str) -> float:
+async def tag_other_image(rig: Rig) -> None:
+    """OTHER_IMAGE is there from now on."""
+    await asyncio.to_thread(rig.engine.docker, "tag", "alpine:latest", OTHER_IMAGE)
+
+
+async def changed(rig: Rig, name: str) -> float:
+    """Changes the image; gives the seconds until the new container is Ready."""
     began = time.monotonic()
     generation = rig.watcher.seen[name].raw["metadata"]["generation"]
     patch = {"spec": {"image": OTHER_IMAGE}}
@@ -104,7 +110,8 @@ async def _changed(rig: Rig, name: str) -> float:
     return await rig.watcher.until_ready([name]) - began
 
 
-async def _killed(rig: Rig, container: str) -> float:
+async def killed(rig: Rig, container: str) -> float:
+    """Kills it by hand; gives the seconds until it was started again, on the engine's clock."""
     with closing(rig.engine.client()) as client:
         before = await asyncio.to_thread(_start_time, rig, container)
         sent = datetime.now(UTC)
@@ -132,7 +139,8 @@ def _start_time(rig: Rig, container: str) -> datetime:
     return started
 
 
-def _container(rig: Rig, name: str) -> str:
+def container_of(rig: Rig, name: str) -> str:
+    """The ID of a Workspace's container."""
     return str(rig.watcher.seen[name].status["containerID"])
 
 

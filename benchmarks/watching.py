@@ -56,6 +56,15 @@ class Watcher:
         await self.until(lambda seen: all(n in seen and seen[n].ready_at is not None for n in names), seconds)
         return max(self.seen[name].ready_at or 0.0 for name in names)
 
+    async def quiet(self, seconds: float) -> None:
+        """Waits until nothing has changed for so long."""
+        while True:
+            try:
+                async with asyncio.timeout(seconds), self._changed:
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
     async def until_gone(self, seconds: float = 300.0) -> float:
         """Waits until there is none."""
         return await self.until(lambda seen: not seen, seconds)

@@ -5,7 +5,7 @@ import inspect
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 _NOT_YET = (AssertionError, LookupError, subprocess.CalledProcessError)
@@ -27,6 +27,10 @@ def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 
         time.sleep(interval)
 
 
+@overload
+async def eventually_async(check: Callable[[], Awaitable[T]], timeout: float = ..., interval: float = ...) -> T: ...  # noqa: ASYNC109
+@overload
+async def eventually_async(check: Callable[[], T], timeout: float = ..., interval: float = ...) -> T: ...  # noqa: ASYNC109
 async def eventually_async(
     check: Callable[[], T | Awaitable[T]],
     timeout: float = 30.0,  # noqa: ASYNC109 - not a deadline for one call, but for many
@@ -37,7 +41,8 @@ async def eventually_async(
     while True:
         try:
             result = check()
-            return _passed(await result if inspect.isawaitable(result) else result)
+            value: T = await result if inspect.isawaitable(result) else result
+            return _passed(value)
         except _NOT_YET as error:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {timeout:g} s: {error}") from error

@@ -1,0 +1,89 @@
+"""A plain kopf operator for Workspaces, as most people write one: what the controller is put beside.
+
+A handler for each change calls the Docker SDK, in kopf's threads; a timer looks at each container every 5 s. It makes
+the same containers (`BENCH_BODY`: JSON of POST /containers/create) on the engine at `DOCKER_HOST`, and tells as much in
+the status as the benchmarks read. It has no memory of what it did, no limits and no care for hosts that don't answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import docker
+import kopf
+
+KIND = ("aicli.dev", "v1alpha1", "workspaces")
+BODY: dict[str, Any] = json.loads(Path(os.environ["BENCH_BODY"]).read_text())
+UID = "bench.uid"
+THREADS = 8
+client: Any = docker.DockerClient(os.environ["DOCKER_HOST"], version="1.41", max_pool_size=THREADS)
+
+
+@kopf.on.startup()
+def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    """As many calls at once as the controller makes to one host."""
+    settings.execution.max_workers = THREADS
+
+
+@kopf.on.create(*KIND)
+@kopf.on.resume(*KIND)
+def create(spec: Any, body: Any, patch: Any, **_: Any) -> None:
+    """Makes the container, or finds it."""
+    container = _find(body) or _make(spec, body)
+    if container.status != "running":
+        container.start()
+    _tell(body, patch, container)
+
+
+@kopf.on.update(*KIND, field="spec")
+def update(spec: Any, body: Any, patch: Any, **_: Any) -> None:
+    """Makes it anew."""
+    found = _find(body)
+    if found is not None:
+        found.remove(force=True)
+    container = _make(spec, body)
+    container.start()
+    _tell(body, patch, container)
+
+
+@kopf.on.delete(*KIND)
+def delete(spec: Any, body: Any, **_: Any) -> None:
+    """Stops and removes it."""
+    found = _find(body)
+    if found is not None:
+        found.stop(timeout=spec.get("terminationGracePeriodSeconds", 30))
+        found.remove(force=True)
+
+
+@kopf.timer(*KIND, interval=5.0)
+def repair(body: Any, patch: Any, **_: Any) -> None:
+    """Starts it where it has ended."""
+    found = _find(body)
+    if found is not None and found.status == "exited":
+        found.start()
+        _tell(body, patch, found, restarts=body.get("status", {}).get("restartCount", 0) + 1)
+
+
+def _find(body: Any) -> Any:
+    found = client.containers.list(all=True, filters={"label": f"{UID}={body['metadata']['uid']}"})
+    return found[0] if found else None
+
+
+def _make(spec: Any, body: Any) -> Any:
+    config = BODY | {"Image": spec["image"], "Labels": BODY["Labels"] | {UID: body["metadata"]["uid"]}}
+    made = client.api.create_container_from_config(config, name=f"ref-{body['metadata']['uid']}")
+    return client.containers.get(made["Id"])
+
+
+def _tell(body: Any, patch: Any, container: Any, restarts: int = 0) -> None:
+    generation, now = body["metadata"]["generation"], datetime.now(UTC).isoformat(timespec="seconds")
+    ready = {"type": "Ready", "status": "True", "reason": "Running", "message": "", "observedGeneration": generation}
+    patch.status["conditions"] = [ready | {"lastTransitionTime": now}]
+    patch.status["observedGeneration"] = generation
+    patch.status["containerID"] = container.id
+    patch.status["phase"] = "Running"
+    patch.status["restartCount"] = restarts
