@@ -1,11 +1,17 @@
 """What the metrics say, read back from the exposition as Prometheus reads it."""
 
+import itertools
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller import actions as act
+from controller.api import ErrorClass, Phase
 from controller.engine.cache import CacheStats
+from controller.engine.deadlines import CALL_DEADLINES
 from controller.metrics import Metrics
 from controller.scrape import HostNow, State, UsageNow
 
@@ -97,6 +103,49 @@ def test_no_series_names_a_workspace_unless_usage_is_sampled() -> None:
     sampled = Exposed(Metrics(lambda: State(usage=[USAGE])))
     assert sampled.value("workspace_cpu_seconds_total", namespace="team-a", workspace="shop") == 12.5
     assert sampled.value("workspace_active_tasks", namespace="team-a", workspace="shop") == 1
+
+
+def test_a_thousand_workspaces_take_no_more_series_than_the_documentation_promises() -> None:
+    """Everything that can happen has happened, on one host with every operation and outcome."""
+    usage = [replace(USAGE, workspace=f"shop-{number}") for number in range(1000)]
+    counts = {(phase, "default"): 100 for phase in Phase}
+    kinds = dict.fromkeys(("Workspace", "DockerHost", "WorkspaceOperation"), (1.0, 1.0))
+    queues = dict.fromkeys(("workspaces", "dockerhosts", "operations"), (0, 0))
+    state = replace(STATE, workspaces=counts, watches=kinds, queues=queues)
+    metrics = Metrics(lambda: state)
+    _all_that_can_happen(metrics)
+    without = _series(metrics)
+    assert without < 700
+    state = replace(state, usage=usage)
+    assert _series(metrics) == without + 6 * 1000
+
+
+def _series(metrics: Metrics) -> int:
+    return sum(not line.startswith(b"#") for line in metrics.exposition().splitlines())
+
+
+def _all_that_can_happen(metrics: Metrics) -> None:
+    calls = metrics.calls_of("default")
+    for operation, outcome in itertools.product(CALL_DEADLINES, ("ok", "error", "timeout")):
+        calls.began(operation)
+        calls.ended(operation, outcome, 0.1)
+    for result in ("done", "conflict", "gone", "unavailable"):
+        metrics.reconciled(result, 0.1)
+    for kind, result in itertools.product((kind.__name__ for kind in _kinds(act.Action)), ("done", "failed")):
+        metrics.acted(kind, result)
+    for queue in ("workspaces", "dockerhosts", "operations"):
+        metrics.waited(queue, 0.1)
+    for error_class in ErrorClass:
+        metrics.failed(error_class)
+    for kind, verb in itertools.product(
+        ("Workspace", "DockerHost", "WorkspaceOperation", "Event"), ("create", "patch")
+    ):
+        metrics.wrote(kind, verb)
+
+
+def _kinds(action: type[act.Action]) -> Iterator[type[act.Action]]:
+    for kind in action.__subclasses__():
+        yield from _kinds(kind) if kind.__subclasses__() else (kind,)
 
 
 def test_the_process_and_the_build_are_told_too() -> None:
