@@ -29,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.command("list")(list_workspaces)
-app.command("describe")(describe)
+app.command("describe", short_help="Explain a Workspace in words.")(describe)
 app.command("watch")(watch)
 app.command("start")(start)
 app.command("stop")(stop)
@@ -37,8 +37,8 @@ app.command("pause")(pause)
 app.command("restart")(restart)
 app.command("plan")(plan)
 app.command("logs")(logs)
-app.command("exec")(execute)
-app.command("top")(top)
+app.command("exec", short_help="Run a command in a Workspace's container.")(execute)
+app.command("top", short_help="Show what Workspaces use now.")(top)
 app.command("validate")(validate)
 
 
@@ -59,5 +59,13 @@ def workspace(
 ) -> None:
     """Workspaces on Docker hosts: list, explain, start, stop, restart, look inside.
 
-    Also works as a kubectl plugin: kubectl workspace VERB. Exit codes: 0 done, 1 failed, 2 used wrongly.
+    Also works as a kubectl plugin: kubectl workspace VERB. Options come after the verb. Exit codes: 0 done, 1 failed,
+    2 used wrongly, 130 interrupted.
+
+    \b
+    Examples:
+      kubectl workspace list -A
+      kubectl workspace describe shop-api -n team-a
+      kubectl workspace stop -l team=payments --wait
+      kubectl workspace VERB --help
     """

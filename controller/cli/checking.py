@@ -41,6 +41,8 @@ class Report:
         passed_over = f", {self.skipped} others passed over" if self.skipped else ""
         count = len(self.findings)
         verdict = f"{count} error{'s' if count != 1 else ''}" if count else "all valid"
+        if not self.checked and not count:
+            verdict = "nothing of ours is there"
         return f"{self.checked} object{'s' if self.checked != 1 else ''} checked{passed_over}: {verdict}"
 
 

@@ -60,7 +60,7 @@ class Cluster:
         """Objects of a namespace (of all with None), sorted by namespace and name; `selector` as kubectl's -l."""
         params = {"limit": _PAGE, "labelSelector": selector}
         request = self._client._client.prepare_request("list", _KINDS[kind], namespace=_where(namespace), params=params)
-        with self._told(kind, "", namespace or ""):
+        with self._told(kind, "", namespace or "", selector):
             found = [dict(item) for item in self._client._client.list(request)]
         return sorted(found, key=lambda o: (o["metadata"].get("namespace", ""), o["metadata"]["name"]))
 
@@ -69,7 +69,7 @@ class Cluster:
         params = {"labelSelector": selector}
         client = self._client._client
         request = client.prepare_request("list", _KINDS[kind], namespace=_where(namespace), watch=True, params=params)
-        with self._told(kind):
+        with self._told(kind, selector=selector):
             for event, item in client.watch(request):
                 yield str(event), dict(item)
 
@@ -108,10 +108,13 @@ class Cluster:
         return str(meta.uid), dict(meta.labels or {})
 
     @contextmanager
-    def _told(self, kind: str = "", name: str = "", namespace: str = "") -> Iterator[None]:
+    def _told(self, kind: str = "", name: str = "", namespace: str = "", selector: str | None = None) -> Iterator[None]:
         try:
             yield
         except ApiError as error:
+            if error.status.code == 400 and selector:
+                told = f"-l {selector!r} is no selector: {error.status.message}"
+                raise Failure(f"{told}; one is team=a,tier!=test") from error
             raise _failure(error, kind, name, namespace) from error
         except httpx2.HTTPStatusError as error:
             raise _not_installed(error, kind, self._server) from error

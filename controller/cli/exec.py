@@ -37,6 +37,8 @@ def execute(
     from controller.cli.failure import Failure
     from controller.cli.terminal import attach, check_terminal
 
+    if not command and not stdin:
+        raise typer.BadParameter("which command? Give it after --, or -it for a shell")
     check_terminal(stdin, tty)
     cluster = Cluster(Asked(namespace, context, kubeconfig))
     workspace = cluster.get("Workspace", name, cluster.namespace)

@@ -43,11 +43,15 @@ def load(kubeconfig: Path | None, context: str | None) -> SingleConfig:
     except ConfigError as error:
         names = ", ".join(entry["name"] for entry in merged["contexts"]) or "none"
         raise Failure(f"{error}: the contexts are {names}; choose one with --context") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise Failure(f"a context of {existing[0]} names {error}, which is no cluster or user there") from error
+    except (TypeError, ValueError) as error:
         raise Failure(f"the kubeconfig {existing[0]} can't be used: {error!r}") from error
     if config is None:
         raise Failure("no current context: choose one with --context or `kubectl config use-context`")
-    return config._replace(user=config.user or User())
+    config = config._replace(user=config.user or User())
+    _check_files(config, existing[0])
+    return config
 
 
 def contexts(kubeconfig: Path | None) -> list[str]:
@@ -55,6 +59,13 @@ def contexts(kubeconfig: Path | None) -> list[str]:
     paths = [kubeconfig] if kubeconfig else _paths()
     merged = _merge(_read(path) for path in paths if path.is_file())
     return [str(entry["name"]) for entry in merged["contexts"]]
+
+
+def _check_files(config: SingleConfig, source: Path) -> None:
+    user = config.user or User()
+    for path in (config.cluster.certificate_auth, user.client_cert, user.client_key):
+        if path and not Path(path).is_file():
+            raise Failure(f"the kubeconfig {source} names the file {path}, which is not there")
 
 
 def _paths() -> list[Path]:

@@ -22,7 +22,7 @@ def planned_files(planner: Planner, paths: Sequence[str]) -> list[Prospect]:
     """A plan for every Workspace of the files. Raises Failure for one that the API server would refuse."""
     found = [document for file in files(paths) for document in documents(file) if _is_workspace(document.object)]
     if not found:
-        raise Failure(f"no Workspaces in {', '.join(paths)}")
+        raise Failure(f"no Workspaces in {', '.join('stdin' if path == '-' else path for path in paths)}")
     return [_planned(planner, document) for document in found]
 
 

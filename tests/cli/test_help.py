@@ -52,7 +52,10 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
 
 
 def test_no_verb_shows_the_help() -> None:
-    assert "Commands:" in run().out + run().err
+    shown = run().out + run().err
+    assert "Commands:" in shown
+    assert "Exit codes:" in shown
+    assert "Examples:" in shown
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,7 @@ def test_no_verb_shows_the_help() -> None:
         ("logs", "a", "--since", "yesterday"),
         ("logs", "a", "--tail", "-1"),
         ("exec",),
+        ("exec", "a"),
         ("exec", "-t", "a"),
         ("exec", "-it", "a"),
         ("top", "a", "-A"),

@@ -33,10 +33,14 @@ def test_the_variable_kubeconfig_may_name_several_files(tmp_path: Path, monkeypa
 
 
 def test_files_that_a_kubeconfig_names_are_relative_to_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", "a", **{"client-certificate": "pki/me.crt", "client-key": "/etc/me.key"})
+    (tmp_path / "pki").mkdir()
+    for name in ("pki/me.crt", "me.key"):
+        (tmp_path / name).touch()
+    key = str(tmp_path / "me.key")
+    path = write(tmp_path / "a", "a", **{"client-certificate": "pki/me.crt", "client-key": key})
     user = kubeconfig.load(path, None).user
     assert user is not None
-    assert (user.client_cert, user.client_key) == (str(tmp_path / "pki/me.crt"), "/etc/me.key")
+    assert (user.client_cert, user.client_key) == (str(tmp_path / "pki/me.crt"), key)
 
 
 def test_a_current_credential_plugin_is_used(tmp_path: Path) -> None:
@@ -74,6 +78,24 @@ def test_a_broken_kubeconfig_is_told_in_one_line(content: str, tmp_path: Path) -
     assert answer.code == 1
     assert answer.err.startswith("Error: ")
     assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("entry", ["user", "cluster"])
+def test_a_context_of_what_is_not_there_is_told(entry: str, tmp_path: Path) -> None:
+    content = yaml.safe_load(write(tmp_path / "a", "a").read_text())
+    content["contexts"][0]["context"][entry] = "nobody"
+    (tmp_path / "a").write_text(yaml.safe_dump(content))
+    with pytest.raises(Failure, match=r"a context of .*/a names 'nobody', which is no cluster or user there"):
+        kubeconfig.load(tmp_path / "a", None)
+
+
+def test_a_missing_file_of_a_kubeconfig_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", "a", **{"client-certificate": "me.crt", "client-key": "me.key"})
+    answer = run("list", "--kubeconfig", str(path))
+    assert (answer.code, answer.err) == (
+        1,
+        f"Error: the kubeconfig {path} names the file {tmp_path}/me.crt, which is not there\n",
+    )
 
 
 def test_no_kubeconfig_is_told_with_what_to_do(tmp_path: Path) -> None:

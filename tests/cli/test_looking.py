@@ -9,6 +9,14 @@ from tests.cli.conftest import Desk
 from tests.waiting import eventually
 
 
+@pytest.mark.parametrize("verb", [("list",), ("watch",), ("stop",), ("plan",), ("top",)], ids=" ".join)
+def test_a_selector_that_is_none_is_named(verb: tuple[str, ...], shared: Desk) -> None:
+    answer = shared(*verb, "-l", "a b")
+    assert answer.code == 1
+    assert answer.err.startswith("Error: -l 'a b' is no selector: ")
+    assert len(answer.err.splitlines()) == 1
+
+
 def test_list_shows_what_kubectl_get_shows(shared: Desk) -> None:
     header, line = shared.ok("list").splitlines()
     assert header.split() == shared.kubectl("get", "workspaces").splitlines()[0].split()

@@ -106,6 +106,7 @@ def test_a_file_that_the_api_server_would_refuse_is_refused_with_its_line(shared
 
 
 def test_a_folder_without_workspaces_is_told(shared: Desk, tmp_path: Path) -> None:
+    assert shared("plan", "-f", "-", stdin="").err == "Error: no Workspaces in stdin\n"
     assert shared("plan", "-f", str(tmp_path)).err == f"Error: no Workspaces in {tmp_path}\n"
 
 
