@@ -29,10 +29,10 @@ async def run(rig: Rig, side: DockerSide, results: Results, rounds: int) -> None
     seconds: dict[str, dict[str, list[float]]] = {row: {"controller": [], "plain operator": []} for row in ROWS}
     await tag_other_image(rig)
     for number in range(rounds):
-        await _work(rig, seconds, "controller", 4)
+        await _work(rig, seconds, "controller", 3)
         await asyncio.to_thread(rig.controller.process.stop)
         async with _reference(rig, side):
-            await _work(rig, seconds, "plain operator", 4)
+            await _work(rig, seconds, "plain operator", 3)
         rig.controller = Controller(rig.controller_kubeconfig, rig.directory, number=10 + number)
         await rig.controller.start()
     for row, sides in seconds.items():

@@ -2,7 +2,7 @@
 
 A handler for each change calls the Docker SDK, in kopf's threads; a timer looks at each container every 5 s. It makes
 the same containers (`BENCH_BODY`: JSON of POST /containers/create) on the engine at `DOCKER_HOST`, and tells as much in
-the status as the benchmarks read. It has no memory of what it did, no limits and no care for hosts that don't answer.
+the status as the benchmarks read. All settings are kopf's own. It has no memory of what it did, no limits and no care for hosts that don't answer.
 """
 
 from __future__ import annotations
@@ -19,14 +19,7 @@ import kopf
 KIND = ("aicli.dev", "v1alpha1", "workspaces")
 BODY: dict[str, Any] = json.loads(Path(os.environ["BENCH_BODY"]).read_text())
 UID = "bench.uid"
-THREADS = 8
-client: Any = docker.DockerClient(os.environ["DOCKER_HOST"], version="1.41", max_pool_size=THREADS)
-
-
-@kopf.on.startup()
-def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """As many calls at once as the controller makes to one host."""
-    settings.execution.max_workers = THREADS
+client: Any = docker.DockerClient(os.environ["DOCKER_HOST"], version="1.41")
 
 
 @kopf.on.create(*KIND)

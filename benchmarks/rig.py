@@ -87,7 +87,7 @@ class Rig:
     def __init__(self, directory: Path, cluster: ControlPlane, engine: Engine) -> None:
         self.directory, self.cluster, self.engine = directory, cluster, engine
         config = KubeConfig.from_file(cluster.kubeconfig).get()
-        self.client = AsyncClient(config=config, timeout=httpx2.Timeout(30.0))
+        self.client = AsyncClient(config=config, timeout=httpx2.Timeout(120.0))
         self.watcher = Watcher(self.client, NAMESPACE)
         kubeconfig = cluster.user_kubeconfig(CONTROLLER_USER, ["system:masters"])
         self.controller_kubeconfig = kubeconfig

@@ -150,11 +150,11 @@ async def _restart(rig: Rig, hosts: Hosts, results: Results, count: int) -> None
     rig.controller.process.start()
     seconds = await _in_charge(rig, count) - began
     cpu = rig.controller.cpu_seconds()
+    lists = {what[1]: n for what, n in (rig.audit() - requests).items() if what[0] == "list"}
     await asyncio.sleep(10)
     requests, calls = rig.audit() - requests, await hosts.calls() - calls
     rss = rig.controller.rss_bytes()
     writes = {" ".join(what): n for what, n in requests.items() if what[0] not in ("get", "list", "watch")}
-    lists = {what[1]: n for what, n in requests.items() if what[0] == "list"}
     note = f"lists {lists}; Docker {dict(calls)}; writes {writes or 'none'}"
     results.series["restart"] = {
         "seconds": seconds,

@@ -110,5 +110,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10.0
     settings.watching.inactivity_timeout = 70.0  # seconds until a silent connection counts as dead; not below 62
     settings.watching.reconnect_backoff = 0.5  # seconds; a stream that is closed at once must not become a busy loop
+    settings.queueing.idle_timeout = 1.0  # seconds that an object's task and queue stay: a thousand come at once
     settings.queueing.exit_timeout = 1.0
     return settings
