@@ -2,7 +2,8 @@
 
 A handler for each change calls the Docker SDK, in kopf's threads; a timer looks at each container every 5 s. It makes
 the same containers (`BENCH_BODY`: JSON of POST /containers/create) on the engine at `DOCKER_HOST`, and tells as much in
-the status as the benchmarks read. All settings are kopf's own. It has no memory of what it did, no limits and no care for hosts that don't answer.
+the status as the benchmarks read. All settings are kopf's own. It has no memory of what it did, no limits and no care
+for hosts that don't answer.
 """
 
 from __future__ import annotations

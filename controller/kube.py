@@ -26,7 +26,7 @@ from controller.errors import ReferenceForbidden
 
 FIELD_MANAGER = "workspace-controller"
 TIMEOUT = 15.0  # seconds, for each request
-REQUESTS_AT_ONCE = 16  # a queue in front of the connections is cheaper and fairer than the pool's own
+REQUESTS_AT_ONCE = 8  # a queue in front of them is cheaper and fairer than the pool's, which looks at each connection
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 KINDS: dict[str, Any] = {
