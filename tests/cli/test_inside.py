@@ -52,8 +52,8 @@ def test_logs_are_followed_until_the_container_ends(desk: Desk) -> None:
 
 
 def test_a_host_that_is_out_of_reach_is_told_with_what_to_do(shared: Desk) -> None:
-    for verb in ("logs", "exec", "top"):
-        answer = shared(verb, "calm", "--endpoint", "unix:///nowhere.sock")
+    for verb, *options in (("logs",), ("exec", "-i"), ("top",)):
+        answer = shared(verb, "calm", *options, "--endpoint", "unix:///nowhere.sock")
         assert answer.code == 1
         assert "there is no socket /nowhere.sock on this machine" in answer.err
         assert "--endpoint" in answer.err
@@ -69,7 +69,7 @@ def test_another_engine_is_told_from_the_right_one(shared: Desk, new_engine) -> 
 def test_one_without_a_container_is_told_why(desk: Desk) -> None:
     desk.apply("a", {"desiredState": "Stopped"})
     eventually(lambda: desk.get("a")["status"]["phase"] == "Stopped")
-    answer = desk("exec", "a")
+    answer = desk("exec", "a", "--", "ls")
     assert answer.code == 1
     assert "has no container: it is Stopped" in answer.err
 

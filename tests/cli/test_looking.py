@@ -11,9 +11,9 @@ from tests.waiting import eventually
 
 @pytest.mark.parametrize("verb", [("list",), ("watch",), ("stop",), ("plan",), ("top",)], ids=" ".join)
 def test_a_selector_that_is_none_is_named(verb: tuple[str, ...], shared: Desk) -> None:
-    answer = shared(*verb, "-l", "a b")
+    answer = shared(*verb, "-l", "%")
     assert answer.code == 1
-    assert answer.err.startswith("Error: -l 'a b' is no selector: ")
+    assert answer.err.startswith("Error: -l '%' is no selector: ")
     assert len(answer.err.splitlines()) == 1
 
 
@@ -50,12 +50,10 @@ def test_list_by_labels(shared: Desk) -> None:
         (("describe", "../../namespaces"), "'../../namespaces' can't be the name of a Workspace"),
         (("list", "-n", "A b"), "'A b' can't be the name of a namespace"),
         (("stop", "a?b"), "there is no Workspace 'a?b'"),
-        (("list", "-l", "a==b==c"), "the API server refuses: "),
         (("describe", "nope"), "there is no Workspace 'nope' in namespace"),
-        (("watch", "-l", "%"), "the API server refuses: "),
         (("plan", "nope"), "there is no Workspace 'nope' in namespace"),
         (("logs", "nope"), "there is no Workspace 'nope' in namespace"),
-        (("exec", "nope"), "there is no Workspace 'nope' in namespace"),
+        (("exec", "nope", "--", "ls"), "there is no Workspace 'nope' in namespace"),
         (("top", "nope"), "there is no Workspace 'nope' in namespace"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
