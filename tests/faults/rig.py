@@ -185,10 +185,11 @@ class Rig:
             return
         if not any(p.running for p in self.processes):
             self.restart()
-        for name in self.names():
+        names = self.names()
+        for name in names:
             with contextlib.suppress(LookupError):
                 self.delete(name)
-        eventually(lambda: not self.names(), PATIENCE, interval=0.3)
+        eventually(lambda: not self.names(), PATIENCE + 2 * len(names), interval=0.3)
         for engine in self.engines:
             eventually(lambda engine=engine: not self.oracle.containers(self.namespace, engine=engine), PATIENCE)  # type: ignore[misc]
 

@@ -85,6 +85,7 @@ def test_23_namespace_deleted_with_workspaces(rig: Rig, row: Row) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(5400)
 def test_25_1000_workspaces_applied_at_once(rig: Rig, row: Row) -> None:
     _apply_many(rig, row, 1000)
 
