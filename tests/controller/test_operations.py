@@ -254,11 +254,17 @@ async def test_events_tell_what_happened_to_a_workspace(cluster: Cluster) -> Non
         await cluster.operate("Stop")
 
         async def told() -> bool:
-            events = (await cluster.get("events"))["items"]
-            uid = (await cluster.get("ws", "w000"))["metadata"]["uid"]
-            assert {"Created", "Started", "Stopped"} <= {event["reason"] for event in events}
-            assert {event["involvedObject"]["uid"] for event in events} == {uid}
-            return len(events) <= 5
+            by_uid: dict[str, list[str]] = {}
+            for event in (await cluster.get("events"))["items"]:
+                by_uid.setdefault(event["involvedObject"]["uid"], []).append(event["reason"])
+            of_workspace, of_operation = [
+                by_uid.pop((await cluster.get(kind, name))["metadata"]["uid"])
+                for kind, name in (("ws", "w000"), ("wsop", "stop"))
+            ]
+            assert {"Created", "Started", "Stopped"} <= set(of_workspace)
+            assert sorted(of_operation) == ["Completed", "Started"]
+            assert by_uid == {}
+            return len(of_workspace) <= 5
 
         await eventually_async(told)
         assert "Started" in await cluster.run("describe", "ws", "w000")
