@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 import subprocess
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +19,7 @@ TAG = "local/python:slim"
 ROOTS = ("python3", "python3-venv", "dash", "coreutils", "base-files", "libc-bin")
 _MERGED = ("bin", "sbin", "lib", "lib64")  # links to the same below /usr
 _UNUSED = re.compile(r"usr/(share/(doc|man|locale|info|lintian)|lib/python3[.]\d+/(test|idlelib|tkinter))/")
-_PYTHON = "/usr/bin/python3"
+PYTHON = "/usr/bin/python3"
 
 
 def load(engine: Engine) -> str:
@@ -29,16 +32,15 @@ def load(engine: Engine) -> str:
 def wheels() -> Path:
     """A folder with the wheels of our dependencies for that Python, and what builds our own; kept in the cache."""
     project = Path(__file__).parents[2]
-    key = hashlib.sha256((project / "pyproject.toml").read_bytes() + _closure_text().encode()).hexdigest()[:12]
+    needs = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    key = hashlib.sha256((str(needs) + _closure_text()).encode()).hexdigest()[:12]
     folder = cache_dir() / "wheels" / key
     if not folder.exists():
-        part = folder.with_suffix(".part")
-        subprocess.run([_PYTHON, "-m", "venv", part / "venv"], check=True)
-        command = [part / "venv/bin/pip", "wheel", "-q", "--wheel-dir", part, project, "setuptools>=77"]
+        part = folder.with_suffix(f".{os.getpid()}")
+        subprocess.run([PYTHON, "-m", "venv", part / "venv"], check=True)
+        command = [part / "venv/bin/pip", "wheel", "-q", "--wheel-dir", part, *needs, "setuptools>=77"]
         subprocess.run(command, check=True, capture_output=True)
-        for ours in part.glob("workspace_controller-*.whl"):  # the build makes it from the sources
-            ours.unlink()
-        subprocess.run(["rm", "-r", part / "venv"], check=True)
+        shutil.rmtree(part / "venv")
         part.rename(folder)
     return folder
 

@@ -26,11 +26,15 @@ def _clean_slate(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of the image, built from this checkout on a base made here, with no network."""
-    base = base_image.load(engine)
-    context = _context(tmp_path_factory.mktemp("context"))
-    build(engine, context, base, IMAGE)
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is shipped of the checkout, with wheels/ beside it, so that nothing is downloaded."""
+    return _context(tmp_path_factory.mktemp("context"))
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, context: Path) -> str:
+    """The name of the image, built on a base made here, with no network."""
+    build(engine, context, base_image.load(engine), IMAGE)
     return IMAGE
 
 

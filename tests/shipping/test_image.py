@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,11 +13,15 @@ import pytest
 
 from controller import __version__
 from devcluster import ControlPlane, Engine
-from tests.e2e.conftest import Stack, docker_host
+from devcluster.paths import REPOSITORY
+from tests.e2e.conftest import Stack
+from tests.shipping import base_image
+from tests.shipping.conftest import build
 from tests.shipping.relay import relay
 from tests.waiting import eventually
 
-NAME = "workspace-controller"
+OVERLAY = REPOSITORY / "manifests" / "overlays" / "local-socket"
+REPLICAS = {"replica-1": "127.0.0.1", "replica-2": "127.0.0.2"}  # their names and addresses
 MEGABYTE = 1024 * 1024
 
 
@@ -32,46 +36,49 @@ def socket_group(engine: Engine) -> str:
 
 
 @pytest.fixture
-def running(
-    image: str, engine: Engine, control_plane: ControlPlane, socket_group: str, tmp_path: Path
-) -> Iterator[Engine]:
-    """The controller as a container: nobody's user, no capability, nothing to write to but /tmp."""
-    control_plane.kubectl("apply", "-k", "manifests/rbac")
-    control_plane.kubectl("apply", "-f", "-", stdin=docker_host("default", "unix:///var/run/docker.sock"))
+def replicas(
+    image: str, engine: Engine, new_control_plane: Callable[..., ControlPlane], socket_group: str, tmp_path: Path
+) -> Iterator[Stack]:
+    """What `kubectl apply -k` deploys, with Docker in the kubelet's place: two replicas, as the Deployment says."""
+    cluster = new_control_plane()
+    cluster.kubectl("apply", "-k", str(OVERLAY))
+    cluster.kubectl("create", "namespace", "team")
     config = tmp_path / "kubeconfig"
-    token_user = control_plane.service_account_kubeconfig("workspace-system", "workspace-controller")
-    config.write_text(token_user.read_text())
+    config.write_text(cluster.service_account_kubeconfig("workspace-system", "workspace-controller").read_text())
     config.chmod(0o644)
+    container = deployed(cluster)
+    assert container["securityContext"]["readOnlyRootFilesystem"]
     options = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-    mounts = [
-        "-v",
-        f"{engine.socket}:/var/run/docker.sock",
-        "-v",
-        f"{config}:/kubeconfig:ro",
-        "-e",
-        "KUBECONFIG=/kubeconfig",
-    ]
-    with relay(engine, urlsplit(control_plane.url).port or 0):
-        engine.docker(
-            "run",
-            "--detach",
-            "--name",
-            NAME,
-            "--network",
-            "host",
-            "--group-add",
-            socket_group,
-            *options,
-            *mounts,
-            "--health-interval",
-            "1s",
-            image,
-            "--leader-elect",
-            "--log-format",
-            "json",
-        )
-        yield engine
-        engine.docker("rm", "--force", NAME)
+    options += ["--network", "host", "--group-add", socket_group, "--health-interval", "1s"]
+    environment = {"KUBECONFIG": "/kubeconfig", "POD_NAMESPACE": "workspace-system"}
+    options += [part for name, value in environment.items() for part in ("-e", f"{name}={value}")]
+    options += ["-v", f"{config}:/kubeconfig:ro", "-v", f"{engine.socket}:/var/run/docker.sock"]
+    with relay(engine, urlsplit(cluster.url).port or 0):
+        for name, address in REPLICAS.items():
+            arguments = [argument.replace("$(POD_IP)", address) for argument in container["args"]]
+            engine.docker("run", "--detach", "--name", name, "--hostname", name, *options, image, *arguments)
+        stack = Stack(cluster, engine, None, "team")  # type: ignore[arg-type]
+        try:
+            yield stack
+        except AssertionError as error:
+            error.add_note("".join(engine.docker("logs", name) for name in REPLICAS))
+            raise
+        finally:
+            engine.remove_containers()
+
+
+def deployed(cluster: ControlPlane) -> dict[str, Any]:
+    """The container of the Deployment."""
+    text = cluster.kubectl("-n", "workspace-system", "get", "deployment", "workspace-controller", "-o", "json")
+    found: dict[str, Any] = json.loads(text)["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def leader(stack: Stack) -> str:
+    """The name of the replica that holds the Lease; empty while nobody does."""
+    text = stack.cluster.kubectl("-n", "workspace-system", "get", "lease", "-o", "json")
+    holder = json.loads(text)["items"][0]["spec"].get("holderIdentity") or ""
+    return next((name for name in REPLICAS if name in holder), "")
 
 
 def test_image_runs_as_nobody_and_holds_neither_tests_nor_build_tools(image: str, engine: Engine) -> None:
@@ -79,7 +86,7 @@ def test_image_runs_as_nobody_and_holds_neither_tests_nor_build_tools(image: str
     assert config["User"] == "10001:10001"
     assert config["Healthcheck"]["Test"][0] == "CMD"
     listed = engine.docker("run", "--rm", "--entrypoint", "ls", image, "/", "/opt/workspace-controller/bin")
-    assert "workspace-controller" in listed
+    assert {"workspace-controller", "kubectl-workspace"} <= set(listed.split())
     assert not {"src", "build", "pip", "wheels"} & set(listed.split())
 
 
@@ -92,27 +99,35 @@ def test_image_tells_its_version(image: str, engine: Engine) -> None:
     assert engine.docker("run", "--rm", image, "--version").strip() == __version__
 
 
-def test_container_runs_a_workspace_and_is_healthy(
-    running: Engine, control_plane: ControlPlane, namespace: str
-) -> None:
-    stack = Stack(control_plane, running, None, namespace)  # type: ignore[arg-type]
+def test_stage_of_the_inner_loop_runs_the_code_that_is_put_in(image: str, engine: Engine, context: Path) -> None:
+    build(engine, context, base_image.load(engine), "workspace-controller:dev", target="dev")
+    config = json.loads(engine.docker("image", "inspect", "workspace-controller:dev"))[0]["Config"]
+    assert config["Entrypoint"][:2] == ["python3", "reload.py"]
+    started = config["Entrypoint"][config["Entrypoint"].index("--") + 1 :]
+    changed = "echo '__version__ = \"changed\"' > controller/__init__.py"
+    command = f"{changed} && {' '.join(started)} --version"
+    output = engine.docker("run", "--rm", "--entrypoint", "sh", "workspace-controller:dev", "-c", command)
+    assert output.strip() == "changed"
+
+
+def test_replicas_run_workspaces_and_hand_over_without_disturbing_them(replicas: Stack) -> None:
+    stack, engine = replicas, replicas.engine
     stack.apply("shop")
-    try:
-        stack.ready("shop")
-        eventually(lambda: state(running)["Health"]["Status"] == "healthy", timeout=60)
-    except AssertionError as error:
-        error.add_note(running.docker("logs", NAME))
-        raise
-    stack.kubectl("delete", "workspace", "shop", "--timeout=30s")
+    stack.ready("shop")
+    eventually(lambda: state(engine, "replica-1")["Health"]["Status"] == "healthy", timeout=60)
+    before = stack.container("shop")
+    first = leader(stack)
+    engine.docker("stop", "--time", "20", first)
+    assert state(engine, first)["ExitCode"] == 0
+    eventually(lambda: leader(stack) not in ("", first))
+    stack.apply("later")
+    stack.ready("later")
+    after = stack.container("shop")
+    assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
+    stack.kubectl("delete", "workspace", "shop", "later", "--timeout=60s")
     assert stack.containers("shop") == []
 
 
-def test_container_stops_at_once_and_well(running: Engine) -> None:
-    eventually(lambda: state(running)["Health"]["Status"] == "healthy", timeout=60)
-    running.docker("stop", "--time", "20", NAME)
-    assert state(running)["ExitCode"] == 0
-
-
-def state(engine: Engine) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(engine.docker("inspect", NAME))[0]["State"]
+def state(engine: Engine, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(engine.docker("inspect", name))[0]["State"]
     return found
