@@ -21,6 +21,7 @@ from controller.kube import Kube
 from controller.lease import Leadership, Lease
 from controller.settings import Settings, parse
 
+lean.settle()
 logger = logging.getLogger(__name__)
 _M_ARENA_MAX = -8  # glibc's malloc.h
 
@@ -29,7 +30,6 @@ def main() -> None:
     """Runs the controller until SIGTERM or SIGINT. Exit code 1: it could not go on; start it again."""
     settings = parse()
     _share_heaps()
-    lean.settle()
     logs.configure(settings.log_format, settings.log_level)
     try:
         asyncio.run(_run(settings))
