@@ -14,11 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
 from controller.api import GROUP, VERSION
+from controller.kube import FIELD_MANAGER
 
 logger = logging.getLogger(__name__)
 PLURALS = {"Workspace": "workspaces", "DockerHost": "dockerhosts", "WorkspaceOperation": "workspaceoperations"}
@@ -87,7 +88,14 @@ class Watch:
         kopf.on.login(registry=registry)(_login)
         for kind, plural in PLURALS.items():
             self._register(registry, kind, plural)
-        await kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True, stop_flag=ended)
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            identity=cast(Any, FIELD_MANAGER),  # or kopf asks who we are: in an image the user has no name
+            clusterwide=True,
+            standalone=True,
+            stop_flag=ended,
+        )
 
     def _register(self, registry: kopf.OperatorRegistry, kind: str, plural: str) -> None:
         @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"watch-{plural}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def replicas(
         try:
             yield stack
         except AssertionError as error:
-            error.add_note("".join(engine.docker("logs", name) for name in REPLICAS))
+            error.add_note("".join(logs(engine, name) for name in REPLICAS))
             raise
         finally:
             engine.remove_containers()
@@ -115,6 +116,7 @@ def test_replicas_run_workspaces_and_hand_over_without_disturbing_them(replicas:
     stack.apply("shop")
     stack.ready("shop")
     eventually(lambda: state(engine, "replica-1")["Health"]["Status"] == "healthy", timeout=60)
+    assert not [name for name in REPLICAS if "the watch ended" in logs(engine, name)]
     before = stack.container("shop")
     first = leader(stack)
     engine.docker("stop", "--time", "20", first)
@@ -126,6 +128,12 @@ def test_replicas_run_workspaces_and_hand_over_without_disturbing_them(replicas:
     assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
     stack.kubectl("delete", "workspace", "shop", "later", "--timeout=60s")
     assert stack.containers("shop") == []
+
+
+def logs(engine: Engine, name: str) -> str:
+    """What a replica has logged, to stderr."""
+    command = ["docker", "--host", engine.endpoint, "logs", name]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
 
 
 def state(engine: Engine, name: str) -> dict[str, Any]:
