@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import kopf
@@ -106,7 +108,15 @@ class Watch:
 
 def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
     """As lightkube does: the kubeconfig that is named, else the service account of the pod we run in."""
-    return kopf.login_with_kubeconfig(**arguments) or kopf.login_with_service_account(**arguments)
+    return kopf.login_with_kubeconfig(**arguments) or _by_environment(kopf.login_with_service_account(**arguments))
+
+
+def _by_environment(found: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | None:
+    """kopf finds the API server by the cluster's DNS, which not every pod has; all others by what the kubelet sets."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if found is None or not host:
+        return found
+    return replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
 def _settings() -> kopf.OperatorSettings:

@@ -33,3 +33,19 @@ async def test_an_operator_that_fails_is_followed_by_another(monkeypatch: pytest
     finally:
         await watching.close(5.0)
     assert not watching.is_alive
+
+
+@pytest.mark.parametrize(
+    ("host", "server"), [("10.96.0.1", "https://10.96.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")]
+)
+def test_in_a_pod_the_api_server_is_where_the_kubelet_says(
+    monkeypatch: pytest.MonkeyPatch, host: str, server: str
+) -> None:
+    in_cluster = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
+    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: None)
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: in_cluster)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    found = watch._login()
+    assert found is not None
+    assert (found.server, found.token) == (server, "t")
