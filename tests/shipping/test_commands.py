@@ -44,7 +44,7 @@ OTHER_HOST = "kubectl delete dockerhost default --ignore-not-found"
 BEFORE = {
     "kubectl label node NODE": f"kubectl create -f - <<< '{NODE}'",
     "kubectl create secret generic docker-1-tls": "touch ca.pem cert.pem key.pem",
-    "kubectl apply -k manifests/overlays": OTHER_HOST,
+    "kubectl apply --server-side -k manifests/overlays": OTHER_HOST,
     "kubectl apply -f manifests/samples/dockerhost.yaml": OTHER_HOST,
     "kubectl patch configmap": "kubectl create namespace argocd; kubectl create -n argocd configmap argocd-cm",
 }

@@ -35,11 +35,9 @@ async def test_an_operator_that_fails_is_followed_by_another(monkeypatch: pytest
     assert not watching.is_alive
 
 
-@pytest.mark.parametrize(
-    ("host", "server"), [("10.96.0.1", "https://10.96.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")]
-)
+@pytest.mark.parametrize(("host", "address"), [("10.96.0.1", "10.96.0.1"), ("fd00::1", "[fd00::1]")])
 def test_in_a_pod_the_api_server_is_where_the_kubelet_says(
-    monkeypatch: pytest.MonkeyPatch, host: str, server: str
+    monkeypatch: pytest.MonkeyPatch, host: str, address: str
 ) -> None:
     in_cluster = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
     monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: None)
@@ -48,4 +46,4 @@ def test_in_a_pod_the_api_server_is_where_the_kubelet_says(
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
     found = watch._login()
     assert found is not None
-    assert (found.server, found.token) == (server, "t")
+    assert (found.server, found.token) == (f"https://{address}:6443", "t")
