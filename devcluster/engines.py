@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -152,11 +153,15 @@ class Engine:
             return True
 
     def remove_containers(self) -> None:
-        """Remove every container, and the networks and volumes that are not built in: the engine is as new."""
+        """Remove every container, and the networks and volumes that are not built in: the engine is as new.
+
+        Raises docker.errors.APIError where a container can't be removed for 30 s.
+        """
+        deadline = time.monotonic() + 30
         with contextlib.closing(self.client()) as client:
-            for container in client.containers(all=True, quiet=True):
-                with contextlib.suppress(docker.errors.NotFound):
-                    client.remove_container(container["Id"], force=True, v=True)
+            while found := client.containers(all=True, quiet=True):
+                for container in found:
+                    _remove(client, container["Id"], insist=time.monotonic() > deadline)
             client.prune_networks()  # type: ignore[no-untyped-call]
             for volume in client.volumes()["Volumes"] or []:
                 client.remove_volume(volume["Name"], force=True)
@@ -207,3 +212,13 @@ class Engine:
         if self._authority is None:
             raise ValueError("this Engine was made without tls=True")
         return self._authority
+
+
+def _remove(client: docker.APIClient, container: str, *, insist: bool) -> None:
+    """Remove one container; one that is being removed already, or is gone, is left for the next look."""
+    try:
+        client.remove_container(container, force=True, v=True)
+    except docker.errors.APIError as error:
+        if insist or error.status_code not in (404, 409):
+            raise
+        time.sleep(0.1)

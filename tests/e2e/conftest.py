@@ -138,7 +138,9 @@ def make_stack(
 @pytest.fixture
 def stack(make_stack: Callable[..., Stack], own_cluster: ControlPlane, engine: Engine) -> Iterator[Stack]:
     """The module's control plane and the session's engine, under a new controller."""
-    yield make_stack(own_cluster, engine)
+    made = make_stack(own_cluster, engine)
+    yield made
+    made.controller.stop()  # or it would make anew what is removed
     engine.remove_containers()
 
 

@@ -20,7 +20,9 @@ def stack(
 ) -> Iterator[Stack]:
     """The line holds on Debian's engine and on a current one."""
     engine: Engine = request.getfixturevalue(request.param)
-    yield make_stack(own_cluster, engine)
+    made = make_stack(own_cluster, engine)
+    yield made
+    made.controller.stop()  # or it would make anew what is removed
     engine.remove_containers()
 
 
