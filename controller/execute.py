@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from controller import actions as act
@@ -25,18 +25,9 @@ from controller.errors import (
     WorkspaceError,
 )
 from controller.hosts import Host
+from controller.outcome import Outcome
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How far a plan got. `waiting` says in words what it waits for (a pull); `failed` is the action that failed."""
-
-    done: tuple[act.Action, ...] = ()
-    failed: act.Action | None = None
-    error: WorkspaceError | None = None
-    waiting: str = ""
 
 
 class Surroundings(Protocol):

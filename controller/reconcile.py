@@ -16,7 +16,7 @@ from typing import Any
 from controller import actions as act
 from controller import naming
 from controller.api import HostPolicy, Usage, Workspace, WorkspaceStatus
-from controller.backoff import failure_delay, is_passing
+from controller.backoff import is_passing
 from controller.container_spec import ContainerSpec
 from controller.credentials import credentials_for
 from controller.desired import Desired, make_desired
@@ -24,13 +24,14 @@ from controller.drift import choose
 from controller.engine.pulls import Pulling
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
-from controller.execute import Execution, Outcome
-from controller.history import Failure, Memory, Now, Sent, from_status, recall, sent_now, still_meant
+from controller.execute import Execution
+from controller.history import Memory, Now, from_status, recall
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.observed import Observed
+from controller.outcome import Outcome, carried_out, counted, planned, settled
 from controller.plan import Plan, plan, restart_wanted
 from controller.references import References
 from controller.status import status
@@ -199,13 +200,7 @@ class _Run:
         decided = plan(desired, observed, self._history, _now())
         if decided.actions:
             logger.debug("plan", extra={"workspace": f"{desired.namespace}/{desired.name}", "plan": str(decided)})
-        if not any(isinstance(action, act.EnsureImage) for action in decided.actions):
-            self._memory = replace(self._memory, pulling="")
-        if decided.accounting is not None and decided.accounting.exit_seen is not None:
-            self._memory = replace(self._memory, exit_seen=decided.accounting.exit_seen)
-        if observed.known:
-            live = {c.id for c in observed.containers if c.is_live}
-            self._memory = still_meant(self._memory, live, decided.stopping, _mono() - desired.grace)
+        self._memory = planned(self._memory, decided, observed, _now(), desired.grace)
         return decided
 
     def _say(self, desired: Desired, decided: Plan) -> None:
@@ -216,36 +211,13 @@ class _Run:
 
     def _remember(self, decided: Plan, desired: Desired, observed: Observed, outcome: Outcome) -> None:
         main = choose(desired, observed.containers, self._memory.references)
-        if decided.accounting is not None:
-            accounting = decided.accounting
-            self._history = replace(
-                self._history,
-                retries=accounting.retries,
-                restart_count=accounting.restart_count,
-                exhausted=accounting.exhausted,
-                last_exit_at=main.finished_at if main and main.finished_at else self._history.last_exit_at,
-                next_retry_at=None,
-                ended=accounting.ended,
-            )
-        if any(isinstance(action, act.Start) for action in outcome.done):
-            # What was asked for is done: from here on an exit is the container's own, however soon it comes.
-            generation = desired.generation
-            self._history = replace(self._history, phase="", restarting=False, observed_generation=generation)
-        asked_anew = any(isinstance(action, act.RecordRestart) for action in outcome.done)
-        failures = {} if asked_anew else dict(self._memory.failures)
-        for action in outcome.done:
-            failures.pop(action.kind, None)
+        self._history = counted(self._history, decided, outcome, main, desired.generation)
+        unwritten = (self._workspace.status, self._history.with_memory(Memory()))
+        self._memory = replace(carried_out(self._memory, outcome, observed, _now()), unwritten=unwritten)
         if outcome.failed is not None and outcome.error is not None:
-            self._failed(failures, outcome.failed, outcome.error)
-        self._memory = replace(
-            self._memory,
-            failures=failures,
-            pulling=outcome.waiting,
-            signalled=self._signalled(outcome, observed),
-            unwritten=(self._workspace.status, self._history.with_memory(Memory())),
-        )
+            self._tell(outcome.failed, outcome.error)
 
-    def _failed(self, failures: dict[str, Failure], action: act.Action, error: WorkspaceError) -> None:
+    def _tell(self, action: act.Action, error: WorkspaceError) -> None:
         logger.warning(
             "a step failed",
             extra={"workspace": self._name(), "action": str(action), "reason": error.reason, "error": str(error)},
@@ -253,29 +225,16 @@ class _Run:
         self._world.metrics.acted(action.kind, "failed")
         if isinstance(error, ContainerGone):
             return
-        before = failures.get(action.kind)
-        count = before.count + 1 if before is not None else 1
-        failures[action.kind] = Failure(error, count, _mono() + failure_delay(error, count))
         self._world.metrics.failed(str(error.error_class))
-        if not is_passing(failures[action.kind]):
+        if not is_passing(self._memory.failures[action.kind]):
             self._world.recorder.failed(self._workspace, error)
-
-    def _signalled(self, outcome: Outcome, observed: Observed) -> dict[str, Sent]:
-        containers = {c.id: c for c in observed.containers}
-        live = {c.id for c in observed.containers if c.is_live}
-        memory = self._memory
-        signalled = {i: sent for i, sent in self._memory.signalled.items() if i in live}
-        for action in outcome.done:
-            if isinstance(action, act.Signal) and action.container in containers:
-                signalled[action.container] = sent_now(containers[action.container], memory, action.asked, _now())
-        return signalled
 
     # status
 
     async def _write_status(self, desired: Desired, observed: Observed, decided: Plan) -> None:
         previous = self._workspace.status
         if observed.known:
-            self._forget_settled(decided)
+            self._memory = settled(self._memory, decided)
         usage = self._usage(desired, observed)
         new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now(), usage)
         if new is not previous:
@@ -290,12 +249,6 @@ class _Run:
         main = choose(desired, observed.containers, self._memory.references)
         sample = self._world.sample_of(main.id) if main is not None else None
         return status_usage(self._workspace.status.usage, main, sample)
-
-    def _forget_settled(self, decided: Plan) -> None:
-        """A step that isn't to be done any more has not failed any more."""
-        failures = {kind: failure for kind, failure in self._memory.failures.items() if kind in decided.wanted}
-        if len(failures) < len(self._memory.failures):
-            self._memory = replace(self._memory, failures=failures)
 
     async def _patch_status(self, new: WorkspaceStatus) -> None:
         changes = merge_patch(self._workspace.status.to_dict(), new.to_dict())
