@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 PLURALS = {"Workspace": "workspaces", "DockerHost": "dockerhosts", "WorkspaceOperation": "workspaceoperations"}
 Deliver = Callable[[str, str | None, Mapping[str, Any]], None]  # kind, event type, object
 RESTART_AFTER = (1.0, 30.0)  # seconds; the first wait and the longest
+INSIST_EVERY = 1.0  # seconds between cancellations of what an operator that ends has left behind
 
 
 class ErrorBackoffs:
@@ -90,7 +91,8 @@ class Watch:
         kopf.on.login(registry=registry)(_login)
         for kind, plural in PLURALS.items():
             self._register(registry, kind, plural)
-        await kopf.operator(
+        ending = _tells_its_end(registry)
+        operator = kopf.operator(
             registry=registry,
             settings=_settings(),
             identity=cast(Any, FIELD_MANAGER),  # or kopf asks who we are: in an image the user has no name
@@ -98,12 +100,44 @@ class Watch:
             standalone=True,
             stop_flag=ended,
         )
+        await _until_ended(operator, ending)
 
     def _register(self, registry: kopf.OperatorRegistry, kind: str, plural: str) -> None:
         @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"watch-{plural}")
         async def _handle(event: kopf.RawEvent, **_: Any) -> None:
             self.last_event[kind] = time.monotonic()
             self._main.call_soon_threadsafe(self._deliver, kind, event["type"], event["object"])
+
+
+def _tells_its_end(registry: kopf.OperatorRegistry) -> asyncio.Event:
+    """Set once the operator's own tasks have ended, whether they failed or were stopped."""
+    ending = asyncio.Event()
+
+    @kopf.on.cleanup(registry=registry, id="ending")
+    async def _ending(**_: Any) -> None:
+        ending.set()
+
+    return ending
+
+
+async def _until_ended(operator: Coroutine[Any, Any, None], ending: asyncio.Event) -> None:
+    """Runs an operator to its end. Raises what it raises.
+
+    kopf cancels what a failed watcher leaves behind, once, and waits. Another watcher that is in the middle of a
+    request takes that for a pause (its pause-waiter is cancelled with it), begins anew and waits for credentials that
+    nobody brings any more: nothing would be watched ever again. So all that is left is cancelled until it has ended.
+    """
+    told = asyncio.create_task(ending.wait(), name="ending")
+    running = asyncio.create_task(operator, name="operator")
+    try:
+        await asyncio.wait({told, running}, return_when=asyncio.FIRST_COMPLETED)
+        while not running.done():
+            await asyncio.wait({running}, timeout=INSIST_EVERY)
+            for task in asyncio.all_tasks() - {running, asyncio.current_task()}:
+                task.cancel()
+    finally:
+        told.cancel()
+    await running
 
 
 def _login(**arguments: Any) -> kopf.ConnectionInfo | None:

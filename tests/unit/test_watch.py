@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import kopf
 import pytest
 from kopf._cogs.aiokits import aioadapters
+from kopf._core.intents import causes
 
 from controller import watch
 from tests.waiting import eventually_async
@@ -33,6 +35,40 @@ async def test_an_operator_that_fails_is_followed_by_another(monkeypatch: pytest
     finally:
         await watching.close(5.0)
     assert not watching.is_alive
+
+
+async def test_an_operator_that_waits_for_a_task_which_took_its_end_for_a_pause_ends_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lives: list[int] = []
+
+    async def deaf() -> None:
+        """As kopf's watchers in the middle of a request: the first cancellation is lost."""
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def operator(*, registry: kopf.OperatorRegistry, **_: Any) -> None:
+        """As kopf's when a watcher has failed: its cleanup, then one cancellation for what is left."""
+        lives.append(1)
+        left = asyncio.create_task(deaf())
+        await asyncio.sleep(0.01)
+        for handler in registry._activities.get_all_handlers():
+            if handler.activity is causes.Activity.CLEANUP:
+                await cast(Any, handler.fn)()
+        left.cancel()
+        await asyncio.wait({left})
+        raise RuntimeError("injected: the watch-stream ended in an ERROR")
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr(watch, "RESTART_AFTER", (0.01, 0.02))
+    monkeypatch.setattr(watch, "INSIST_EVERY", 0.05)
+    watching = watch.Watch(lambda kind, event, raw: None)
+    watching.start()
+    try:
+        await eventually_async(lambda: len(lives) >= 3, 10.0)
+    finally:
+        await watching.close(5.0)
 
 
 @pytest.mark.parametrize(("host", "address"), [("10.96.0.1", "10.96.0.1"), ("fd00::1", "[fd00::1]")])
