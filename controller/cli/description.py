@@ -151,12 +151,20 @@ def _drift(workspace: Mapping[str, Any]) -> Lines:
         yield "", f"the last change (generation {wanted}) was not looked at yet; what is above is about {seen}"
     pending = status.get("pendingChanges") or ()
     for change in pending:
-        yield "Waits", f"{change} (for a restart: the update policy is {workspace['spec'].get('updatePolicy')})"
+        yield "Waits", f"{change} ({_waits_for(workspace)})"
     request = (meta.get("annotations") or {}).get("aicli.dev/restartedAt")
     if request and status.get("lastRestartRequest") != request:
         yield "Restart", f"asked for ({request}), not begun"
     if is_seen(workspace) and not pending:
         yield "", "none: the container is made from this spec" if status.get("containerID") else "none"
+
+
+def _waits_for(workspace: Mapping[str, Any]) -> str:
+    """What has to happen before a pending change is applied."""
+    policy, failed = workspace["spec"].get("updatePolicy", "Recreate"), status_of(workspace).get("lastError")
+    if policy != "Recreate":
+        return f"for a restart: the update policy is {policy}"
+    return f"for what failed: {failed['reason']}" if failed else "for a restart"
 
 
 def _events(events: Sequence[Mapping[str, Any]]) -> Lines:

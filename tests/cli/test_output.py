@@ -76,3 +76,5 @@ def test_a_back_off_and_its_error_are_told_in_words() -> None:
     assert "ErrImagePull (Image" in text
     assert "code 137 (OOMKilled, out of memory)" in text
     assert "another spec (1234) (for a restart: the update policy is OnRestart)" in text
+    workspace["spec"]["updatePolicy"] = "Recreate"
+    assert "another spec (1234) (for what failed: ErrImagePull)" in "\n".join(map(str, describe(workspace, [])))
