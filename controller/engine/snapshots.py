@@ -57,6 +57,7 @@ class Snapshots:
         self._gone: dict[str, int] = {}  # IDs never come back, but an older list or inspect may still name them
         self._just_created: set[str] = set()  # seen once in a list: whoever makes it is about to start and inspect it
         self._sequence = 0
+        self._at_rest: tuple[Sequence[Summary], int] | None = None  # the last rows that told nothing new, and when
 
     def begin(self) -> int:
         """The number of what begins now."""
@@ -106,6 +107,7 @@ class Snapshots:
         entry = self._entries.setdefault(shown.id, Entry(shown.id))
         if began <= entry.stored:
             return None
+        self._at_rest = None
         changed = shown != entry.shown or entry.lost
         entry.shown, entry.stored, entry.lost = shown, began, False
         self._belongs_to(entry, shown.uid)
@@ -124,6 +126,16 @@ class Snapshots:
 
     def compare(self, rows: Sequence[Summary], began: int, now: float, *, first: bool) -> list[str]:
         """Doubts what a complete list that began at `began` shows otherwise. Gives the known that it differs on."""
+        if self._at_rest is not None and rows is self._at_rest[0] and self._sequence == self._at_rest[1] + 1:
+            self._at_rest = (rows, self._sequence)  # nothing but this list has begun since
+            return []
+        before = self._sequence
+        differing = self._differing(rows, began, now, first)
+        known = self._entries.keys() == {row.id for row in rows} and all(e.is_current for e in self._entries.values())
+        self._at_rest = (rows, self._sequence) if known and self._sequence == before else None
+        return differing
+
+    def _differing(self, rows: Sequence[Summary], began: int, now: float, first: bool) -> list[str]:
         differing = []
         for row in rows:
             entry = self._entries.get(row.id)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,8 +40,10 @@ class Call:
 
     def get_bytes(self, path: str, params: dict[str, Any]) -> bytes:
         """The answer as it was sent."""
-        answer: bytes = self.connection.request("GET", path, timeout=self.deadline, params=params).content
-        return answer
+        answer = self.connection.request("GET", path, timeout=self.deadline, params=params, stream=True)
+        with closing(answer):
+            content: bytes = answer.raw.read(decode_content=True)  # at once: `content` takes it in pieces of 10 KB
+        return content
 
     def post(self, path: str, *args: str, params: dict[str, Any] | None = None, body: Any = None) -> Any:
         """The answer's JSON, None where it has no body."""

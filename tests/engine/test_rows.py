@@ -56,3 +56,10 @@ def test_what_is_listed_no_more_is_forgotten() -> None:
     assert len(_read(rows, ROW)) == 1
     assert _read(rows) == []
     assert rows.read(b"null") == []
+
+
+def test_the_same_answer_gives_the_same_list() -> None:
+    rows = Rows()
+    first = rows.read(json.dumps([ROW]).encode())
+    assert rows.read(json.dumps([ROW]).encode()) is first
+    assert rows.read(json.dumps([ROW | {"State": "exited"}]).encode()) is not first
