@@ -34,6 +34,7 @@ from controller.web import LoopLag, Server
 logger = logging.getLogger(__name__)
 GRACE = 7.0  # seconds for work in flight after SIGTERM; together with the rest under 10
 START_RETRY = 2.0
+CALM = 4  # Workspaces that may be worked on at once while Events are still told without delay
 
 MakeConnect = Callable[[str, Kube, Metrics], Connect]  # for a cluster ID
 MakeLeadership = Callable[[str, Callable[[bool], None]], Leadership]  # for a cluster ID; hears of changes
@@ -103,7 +104,7 @@ class App:
         self.hosts = Hosts(self._make_connect(cluster, kube, self.metrics), self._host_changed, self._pulled)
         self._namespaces = Namespaces(kube, self._namespace_changed)
         self._references = References(kube, lambda: sources_of(self.workspaces.values()), self._source_changed)
-        self.recorder = Recorder(kube)
+        self.recorder = Recorder(kube, self._is_busy)
         self.sampler = Sampler(lambda: self.hosts, self._settings.usage_interval, self._sampled)
         self._build_reconcilers(cluster)
         self.collector = Collector(
@@ -182,6 +183,9 @@ class App:
     def may_act(self) -> bool:
         """Only the leader; and not before everything was listed once: half a picture must not be acted on."""
         return self.leadership.may_act() and all(store.synced for store in self.stores.values())
+
+    def _is_busy(self) -> bool:
+        return self.queues["workspaces"].working > CALM
 
     # workers
 

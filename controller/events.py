@@ -13,6 +13,7 @@ import heapq
 import itertools
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,8 @@ REPEAT = 30.0  # seconds between two writes of the same Event
 LATEST = 600.0  # seconds; what could only be told later than this is dropped
 QUEUE_LIMIT = 5000  # Events waiting to be written
 MEMORY_LIMIT = 8192  # Events (and Workspaces' allowances) remembered, the least recent are forgotten
-GAP = 0.01  # seconds between two writes: a thousand new Workspaces come before what is told of them
+GAP = 0.01  # seconds between two writes
+BUSY_GAP = 1.0  # the same while much is under way: to make a Workspace comes before telling that it was made
 SAME_PASS = timedelta(seconds=5)  # from a failed step to the status that shows it
 API_RETRY = 5.0  # seconds until an unanswered write is tried again
 CLOSE_GRACE = 2.0  # seconds for what is due when the process ends
@@ -80,11 +82,13 @@ class Allowance:
 class Recorder:
     """Notes what happened; `run` writes it. The methods that note never wait and never raise."""
 
-    def __init__(self, kube: Kube, instance: str = "") -> None:
-        self._kube, self._instance = kube, instance
+    def __init__(self, kube: Kube, busy: Callable[[], bool] = lambda: False) -> None:
+        """`busy`: whether the CPU is better used for other things now."""
+        self._kube, self._busy = kube, busy
         self._series: OrderedDict[tuple[str, str, str], Series] = OrderedDict()
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
-        self._queue: list[tuple[float, int, Series]] = []
+        self._warnings: list[tuple[float, int, Series]] = []
+        self._normal: list[tuple[float, int, Series]] = []
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self.dropped = 0  # Events that were never written
@@ -114,17 +118,17 @@ class Recorder:
     async def run(self) -> None:
         """Writes what was noted, until cancelled."""
         while True:
-            await self._wait_for_next()
-            await self._write_next()
-            await asyncio.sleep(GAP)
+            queue = await self._wait_for_next()
+            await self._write_next(queue)
+            await asyncio.sleep(BUSY_GAP if queue is self._normal and self._busy() else GAP)
 
     async def close(self) -> None:
         """Writes what is due still, for CLOSE_GRACE seconds at most; after `run` was cancelled."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE):
-                while self._is_due():
-                    await self._write_next()
-        self.dropped += len(self._queue)
+                while queue := self._due():
+                    await self._write_next(queue)
+        self.dropped += len(self._warnings) + len(self._normal)
 
     def _note(self, about: Workspace | WorkspaceOperation, happening: Happening) -> None:
         series = self._series_of(about, happening)
@@ -135,7 +139,7 @@ class Recorder:
         now = asyncio.get_running_loop().time()
         allowance = self._allowance_of(about.metadata.uid)
         due = max(allowance.reserve(now), series.not_before)
-        if due > now + LATEST or len(self._queue) >= QUEUE_LIMIT:
+        if due > now + LATEST or len(self._warnings) + len(self._normal) >= QUEUE_LIMIT:
             allowance.give_back()
             self.dropped += 1
             return
@@ -169,21 +173,26 @@ class Recorder:
 
     def _enqueue(self, series: Series, due: float) -> None:
         series.queued = True
-        heapq.heappush(self._queue, (due, next(self._order), series))
+        queue = self._warnings if series.happening.warning else self._normal
+        heapq.heappush(queue, (due, next(self._order), series))
         self._wake.set()
 
-    def _is_due(self) -> bool:
-        return bool(self._queue) and self._queue[0][0] <= asyncio.get_running_loop().time()
+    def _due(self) -> list[tuple[float, int, Series]]:
+        """The queue whose turn it is, warnings first; empty where nothing is due."""
+        now = asyncio.get_running_loop().time()
+        return next((queue for queue in (self._warnings, self._normal) if queue and queue[0][0] <= now), [])
 
-    async def _wait_for_next(self) -> None:
-        while not self._is_due():
+    async def _wait_for_next(self) -> list[tuple[float, int, Series]]:
+        while not (queue := self._due()):
             self._wake.clear()
-            wait = self._queue[0][0] - asyncio.get_running_loop().time() if self._queue else None
+            first = min((queue[0][0] for queue in (self._warnings, self._normal) if queue), default=None)
+            wait = first - asyncio.get_running_loop().time() if first is not None else None
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
+        return queue
 
-    async def _write_next(self) -> None:
-        _, _, series = heapq.heappop(self._queue)
+    async def _write_next(self, queue: list[tuple[float, int, Series]]) -> None:
+        _, _, series = heapq.heappop(queue)
         series.queued = False
         await self._try_to_write(series)
 
@@ -227,5 +236,4 @@ class Recorder:
             lastTimestamp=series.last.replace(microsecond=0),
             source=EventSource(component=COMPONENT),
             reportingComponent=COMPONENT,
-            reportingInstance=self._instance,
         )

@@ -155,3 +155,27 @@ def test_a_crash_loop_may_be_told_a_few_times_a_minute() -> None:
     at_once = [at for second, at in enumerate(writes) if at == second]
     assert len(at_once) <= events.BURST + 60 / events.REFILL
     assert sum(at <= 60 for at in writes) <= events.BURST + 60 / events.REFILL
+
+
+async def test_warnings_are_told_before_all_else() -> None:
+    kube = Events()
+    recorder = Recorder(kube)  # type: ignore[arg-type]
+    recorder.acted(WORKSPACE, Start(None, reason="it should run"))
+    recorder.failed(WORKSPACE, ImageUnavailable("no such image"))
+    await recorder.close()
+    assert [event.reason for event in kube.stored.values()] == ["ErrImagePull", "Started"]
+
+
+async def test_telling_is_slow_while_much_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "BUSY_GAP", 0.2)
+    kube = Events()
+    recorder = Recorder(kube, busy=lambda: True)  # type: ignore[arg-type]
+    recorder.acted(WORKSPACE, Start(None, reason="it should run"))
+    recorder.acted(WORKSPACE, Pause("c", reason="it should be Paused"))
+    task = asyncio.create_task(recorder.run())
+    await eventually_async(lambda: kube.writes == 1)
+    began = asyncio.get_running_loop().time()
+    await eventually_async(lambda: kube.writes == 2)
+    assert asyncio.get_running_loop().time() - began > 0.1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
