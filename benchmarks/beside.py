@@ -43,6 +43,7 @@ async def run(rig: Rig, side: DockerSide, results: Results, rounds: int) -> None
 
 
 async def _work(rig: Rig, seconds: dict[str, dict[str, list[float]]], who: str, count: int) -> None:
+    await rig.warm()
     for _ in range(count):
         (name,) = rig.names(1)
         began = await rig.create([name])
@@ -69,9 +70,7 @@ async def _reference(rig: Rig, side: DockerSide) -> AsyncIterator[None]:
     process = Process(f"reference-{time.monotonic_ns()}", command, rig.directory, env=env, cwd=REPOSITORY)
     process.start()
     try:
-        warm = rig.names(1)  # it is at work
-        await rig.create(warm)
-        await rig.watcher.until_ready(warm)
+        await rig.warm()  # it is at work
         await rig.remove_all()
         yield
     finally:

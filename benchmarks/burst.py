@@ -47,6 +47,7 @@ async def _turns(
 
 
 async def _ours(rig: Rig, size: int) -> float:
+    await rig.warm()
     names = rig.names(size)
     began = await rig.create(names)
     seconds = await rig.watcher.until_ready(names) - began

@@ -56,15 +56,13 @@ class Cost:
 
 async def run(rig: Rig, results: Results, count: int) -> None:
     """Creates, kills and deletes `count` Workspaces at a time."""
-    warm = rig.names(1)  # the namespace's network is made once, not for each Workspace
-    await rig.create(warm)
-    await rig.watcher.until_ready(warm)
+    await rig.warm()
     rig.log_calls(True)
     names = rig.names(count)
     created = await _measured(rig, count, lambda: _create(rig, names))
     processes = _processes(rig, names)
     repaired = await _measured(rig, count, lambda: _kill(rig, names, processes))
-    deleted = await _measured(rig, count + len(warm), rig.remove_all)
+    deleted = await _measured(rig, count + 1, rig.remove_all)
     rig.log_calls(False)
     for name, cost in (("create", created), ("repair", repaired), ("delete", deleted)):
         say(f"  {name}: {cost}")

@@ -23,6 +23,7 @@ async def create(rig: Rig, side: DockerSide, results: Results, count: int) -> No
     """Apply until Ready, against one `docker run -d`."""
     ours: list[float] = []
     docker: list[float] = []
+    await rig.warm()
     for number in range(count):
         (name,) = rig.names(1)
         began = await rig.create([name])
@@ -30,6 +31,7 @@ async def create(rig: Rig, side: DockerSide, results: Results, count: int) -> No
         docker.append(await asyncio.to_thread(side.run_one, rig.names(1, "d")[0]))
         if number % 25 == 24:
             await _clean(rig, side)
+            await rig.warm()
     await _clean(rig, side)
     results.series["single"] = {"controller": ours, "docker run": docker}
     note = f"controller p50 {_ms(median(ours))}, p99 {_ms(percentile(ours, 99))}; " + (
