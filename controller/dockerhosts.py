@@ -18,7 +18,7 @@ from controller.observed import Container, ContainerState
 from controller.store import Entry, Key, Store
 
 logger = logging.getLogger(__name__)
-WRITE_EVERY = 5.0  # seconds between two writes of counts
+COUNT_EVERY = 5.0  # seconds between two counts; each container that changes wakes its host
 API_RETRY = 2.0
 
 
@@ -34,7 +34,7 @@ class DockerHostReconciler:
         may_act: Callable[[], bool],
     ) -> None:
         self._kube, self._store, self._hosts, self._users, self._may_act = kube, store, hosts, users, may_act
-        self._written: dict[str, float] = {}
+        self._counted: dict[str, float] = {}  # by name, monotonic
         self._held: asyncio.Lock = asyncio.Lock()
 
     async def reconcile(self, key: Key) -> float | None:
@@ -75,35 +75,42 @@ class DockerHostReconciler:
 
     async def _write(self, entry: Entry[DockerHost]) -> float | None:
         name = entry.ref.name
-        workspaces = list(self._users(name))
-        if await self._release(entry, workspaces):
+        if await self._release(entry):
             return None
-        previous = entry.object.status
         host = self._hosts.get(name)
         silent = host is None or not host.cache.is_known()
         if silent and name not in self._hosts.problems and not self._hosts.is_settled(name):
             return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
         if host is not None and silent and _has_secrets(entry.object):
             self._hosts.renew(name)
-        new = host_status(entry.object, host, self._hosts.problems.get(name), len(workspaces), datetime.now(UTC))
-        if new == previous:
-            return None
-        wait = self._written.get(name, float("-inf")) + WRITE_EVERY - _mono()
-        if wait > 0 and _ready(new) == _ready(previous) and previous.observed_generation >= 0:
+        problem = self._hosts.problems.get(name)
+        wait = self._counted.get(name, float("-inf")) + COUNT_EVERY - _mono()
+        if wait > 0 and _only_counts(entry.object, host, problem):
             return _mono() + wait
-        self._written[name] = _mono()
-        changes = merge_patch(previous.to_dict(), new.to_dict())
-        self._store.apply(await self._kube.patch_status(entry.ref, changes))
+        self._counted[name] = _mono()
+        workspaces = sum(1 for _ in self._users(name))
+        new = host_status(entry.object, host, problem, workspaces, datetime.now(UTC))
+        if new != entry.object.status:
+            changes = merge_patch(entry.object.status.to_dict(), new.to_dict())
+            self._store.apply(await self._kube.patch_status(entry.ref, changes))
         return None
 
-    async def _release(self, entry: Entry[DockerHost], workspaces: list[Workspace]) -> bool:
+    async def _release(self, entry: Entry[DockerHost]) -> bool:
         """Lets a DockerHost that is being deleted go once no Workspace has anything on it."""
         meta = entry.object.metadata
-        used = any(naming.FINALIZER in w.metadata.finalizers for w in workspaces)
-        if meta.deletion_timestamp is None or used or naming.HOST_FINALIZER not in meta.finalizers:
+        if meta.deletion_timestamp is None or naming.HOST_FINALIZER not in meta.finalizers:
+            return False
+        if any(naming.FINALIZER in w.metadata.finalizers for w in self._users(entry.ref.name)):
             return False
         await self._kube.set_finalizers(entry.ref, [f for f in meta.finalizers if f != naming.HOST_FINALIZER])
         return True
+
+
+def _only_counts(wanted: DockerHost, host: Host | None, problem: WorkspaceError | None) -> bool:
+    """Whether the status is up to date but for how many containers there are."""
+    situation, previous = _situation(wanted, host, problem), wanted.status
+    is_said = _ready(previous) == (situation.ready, situation.reason)
+    return is_said and previous.observed_generation >= wanted.metadata.generation
 
 
 def _has_secrets(host: DockerHost) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
 import yaml
 
 from controller import naming
+from controller.api import Workspace
 from controller.app import App
+from controller.dockerhosts import COUNT_EVERY
 from controller.engine.memory_host import MemoryHost
 from controller.engine.memory_registry import Program
 from controller.observed import ContainerState, Health
@@ -109,6 +111,25 @@ async def test_what_is_said_of_a_host_wakes_no_workspace(line: Line) -> None:
     assert line.reconciled() == before
     await line.kubectl("patch", "dockerhost", "memory", "--type=merge", "-p", '{"spec":{"policy":{"images":["**"]}}}')
     await eventually_async(lambda: line.reconciled() > before)
+
+
+async def test_containers_are_counted_now_and_then_however_many_change(line: Line) -> None:
+    await line.apply("shop")
+    await line.phase("shop", "Running")
+    reconciler, counts = line.app._dockerhost_reconciler, 0
+    users = reconciler._users
+
+    def counted(host: str) -> Iterable[Workspace]:
+        nonlocal counts
+        counts += 1
+        return users(host)
+
+    reconciler._users = counted
+    for _ in range(50):
+        due = await reconciler.reconcile(("", "memory"))
+    assert counts <= 1
+    assert due is not None
+    assert due - asyncio.get_running_loop().time() <= COUNT_EVERY
 
 
 async def test_a_crash_loop_is_written_at_most_three_times_for_a_start(line: Line) -> None:
