@@ -18,7 +18,7 @@ from benchmarks.rig import Rig
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
 # What happens by the clock, however many Workspaces change: told under steady state.
-CLOCKWORK = frozenset({"GET /containers/json", "GET /events", "GET /_ping"})
+CLOCKWORK = frozenset({"GET /containers/json", "GET /networks", "GET /events", "GET /_ping"})
 PER_HOST = frozenset({"dockerhosts", "dockerhosts/status"})
 
 

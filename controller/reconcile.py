@@ -141,9 +141,11 @@ class _Run:
     async def _converge(self) -> tuple[Plan, Outcome]:
         outcome = Outcome()
         for _ in range(MAX_PASSES):
+            if self._is_too_early():
+                return self._later(), outcome
             desired, observed = await self._look()
-            if not observed.known and not observed.settled:
-                return Plan(wake_at=self._world.hosts.settles_at(desired.host)), outcome
+            if not observed.known and not observed.settled:  # since a moment ago
+                return self._later(), outcome
             decided = self._plan(desired, observed)
             if self._world.dry_run:
                 self._say(desired, decided)
@@ -167,6 +169,15 @@ class _Run:
         return replace(decided, wake_at=_mono() + LOOK_SOON), outcome
 
     # observe
+
+    def _is_too_early(self) -> bool:
+        """Whether its host was only just asked. After a start all Workspaces wait so: no thought is spent on them."""
+        name, world = self._workspace.spec.host, self._world
+        observed = world.hosts.observed(name, self._workspace.metadata.uid)
+        return world.hosts.policy_of(name) is not None and not observed.known and not observed.settled
+
+    def _later(self) -> Plan:
+        return Plan(wake_at=self._world.hosts.settles_at(self._workspace.spec.host))
 
     async def _look(self) -> tuple[Desired, Observed]:
         workspace, world = self._workspace, self._world

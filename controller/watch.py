@@ -153,8 +153,22 @@ def _by_environment(found: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | 
     return replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
+class _NothingKept(kopf.DiffBaseStorage):
+    """No differences are asked for; kopf would copy each object that comes, all of it, to find them."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise NotImplementedError("only what handlers of changes have handled is stored, and there are none")
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NothingKept()
     settings.posting.enabled = False  # our own events are aggregated; kopf's are not
     settings.scanning.disabled = True  # no rights on CRDs needed; the kinds are known and must exist before
     settings.networking.error_backoffs = ErrorBackoffs()
