@@ -23,6 +23,7 @@ from controller.errors import ConfigurationError
 
 API_VERSION = "1.41"  # Docker 20.10; current engines still speak it (their least is 1.40)
 CONNECT_TIMEOUT = 4.0  # seconds, until the host has accepted the connection
+ONE_POOL = "http+docker://localhost"  # of all paths; the SDK has a pool for each, and would connect for each container
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,9 @@ class _UnixAdapter(Tracked, UnixHTTPAdapter):
     def __init__(self, connection: Connection, url: str, pool_size: int) -> None:
         self.connection = connection
         UnixHTTPAdapter.__init__(self, url, max_pool_size=pool_size)
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        return super().get_connection(ONE_POOL, proxies)
 
 
 class _TlsAdapter(Tracked):

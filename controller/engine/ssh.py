@@ -14,7 +14,7 @@ import paramiko
 from docker.constants import DEFAULT_NUM_POOLS
 from docker.transport.sshconn import SSHHTTPAdapter
 
-from controller.engine.connection import Connection, SshAccess, Tracked
+from controller.engine.connection import ONE_POOL, Connection, SshAccess, Tracked
 from controller.errors import ConfigurationError
 
 _KEEPALIVE = 10  # seconds
@@ -61,7 +61,7 @@ class SshAdapter(Tracked, SSHHTTPAdapter):
             if transport is None or not transport.is_active():
                 self.pools.clear()
                 self._connect()
-        return super().get_connection(url, proxies)
+        return super().get_connection(ONE_POOL, proxies)
 
 
 def known_hosts(text: str) -> list[tuple[str, paramiko.PKey]]:

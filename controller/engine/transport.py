@@ -23,6 +23,7 @@ from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
 T = TypeVar("T")
 Failure = Callable[[Exception], WorkspaceError]
 _GRACE = 1.0  # seconds by which a thread may be late; sockets have the deadlines themselves
+_SSH_SESSIONS = 8  # of one login at a time: sshd allows ten (MaxSessions), and refuses the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,13 @@ class Transport:
         observer: CallObserver | None = None,
     ) -> None:
         self._endpoint, self._tls, self._ssh, self._observer = endpoint, tls, ssh, observer
-        self._connection = Connection(endpoint, tls, ssh, pool_size=sum(sizes.values()))
+        threads = sum(sizes.values())
+        share = _SSH_SESSIONS if ssh is not None else threads  # threads that share a connection
+        self._connections = [Connection(endpoint, tls, ssh, pool_size=share) for _ in range(-(-threads // share))]
+        self._unused = [connection for connection in self._connections for _ in range(share)]
+        self._own = threading.local()
         self._slots = {lane: asyncio.Semaphore(size) for lane, size in sizes.items()}
-        self._threads = ThreadPoolExecutor(sum(sizes.values()), thread_name_prefix="docker")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="docker", initializer=self._begin_thread)
         self._streams: dict[Connection, threading.Thread] = {}
         self._closed = False
 
@@ -78,7 +83,7 @@ class Transport:
         slot = self._slots[lane]
         await slot.acquire()
         deadline = CALL_DEADLINES[kind]
-        future = self._submit(work, Call(self._connection, deadline), slot)
+        future = self._submit(lambda: work(Call(self._own.connection, deadline)), slot)
         if self._observer is not None:
             self._observe(future, kind, self._observer)
         try:
@@ -127,9 +132,12 @@ class Transport:
     async def close(self) -> None:
         """Calls in flight end with HostUnreachable; returns when no thread is left."""
         self._closed = True
-        for connection in (self._connection, *self._streams):
+        for connection in (*self._connections, *self._streams):
             connection.abort()
         await asyncio.to_thread(self._join)
+
+    def _begin_thread(self) -> None:
+        self._own.connection = self._unused.pop(0)  # threads are made when needed, and so are logins
 
     def _join(self) -> None:
         self._threads.shutdown()
@@ -150,7 +158,7 @@ class Transport:
         observer.began(kind)
         future.add_done_callback(ended)
 
-    def _submit(self, work: Callable[[Call], T], call: Call, slot: asyncio.Semaphore) -> Future[T]:
+    def _submit(self, work: Callable[[], T], slot: asyncio.Semaphore) -> Future[T]:
         loop = asyncio.get_running_loop()
 
         def free(_: Future[T]) -> None:
@@ -160,7 +168,7 @@ class Transport:
         try:
             if self._closed:
                 raise HostUnreachable("the connection is closed")
-            future = self._threads.submit(work, call)
+            future = self._threads.submit(work)
         except BaseException:
             slot.release()
             raise

@@ -13,6 +13,7 @@ from types import TracebackType
 import paramiko
 
 _CHUNK = 65536
+MAX_SESSIONS = 10  # of one login at a time, as sshd's default
 
 
 class SshServer:
@@ -59,6 +60,7 @@ class SshServer:
 class _Sessions(paramiko.ServerInterface):
     def __init__(self, user_key: paramiko.PKey, target: Path) -> None:
         self._user_key, self._target = user_key, target
+        self._open: list[paramiko.Channel] = []
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         good = username == "docker" and key == self._user_key
@@ -68,11 +70,15 @@ class _Sessions(paramiko.ServerInterface):
         return "publickey"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED if kind == "session" else paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        self._open = [channel for channel in self._open if not channel.closed]
+        if kind != "session" or len(self._open) >= MAX_SESSIONS:
+            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        return paramiko.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         if command != b"docker system dial-stdio":
             return False
+        self._open.append(channel)
         target = socket.socket(socket.AF_UNIX)
         target.connect(str(self._target))
         for read, write, end in (

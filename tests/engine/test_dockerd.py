@@ -14,7 +14,7 @@ import pytest
 from controller import naming
 from controller.container_spec import BindMount, NetworkSpec, Probe
 from controller.engine.cache import HostCache
-from controller.engine.connection import TlsFiles
+from controller.engine.connection import Connection, TlsFiles
 from controller.engine.dockerd import DockerdEngine
 from controller.engine.protocol import EngineEvent
 from controller.errors import CallTimeout, ConfigurationError, EngineConflict, HostUnreachable, NetworkUnavailable
@@ -101,6 +101,16 @@ async def test_a_create_through_us_costs_one_inspect(dockerd: DockerdEngine) -> 
     assert cache.stats.events >= 2
     keeping.cancel()
     await asyncio.wait([keeping])
+
+
+async def test_containers_share_connections(dockerd: DockerdEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    track = Connection.track
+    monkeypatch.setattr(Connection, "track", lambda self, sock: (opened.append(sock), track(self, sock)))
+    containers = [await dockerd.create(f"ws-{number}", spec(), {}, policy()) for number in range(5)]
+    for container in containers:
+        await dockerd.inspect(container)
+    assert len(opened) <= 1
 
 
 async def test_memory_below_what_is_used_is_refused(dockerd: DockerdEngine) -> None:

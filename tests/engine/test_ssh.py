@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import paramiko
@@ -34,6 +35,17 @@ async def test_everything_works_over_ssh(server: SshServer) -> None:
         assert (await anext(stream)).container_id == container
         assert [row.id for row in await engine.list()] == [container]
         await engine.remove(container, "uid-1")
+    finally:
+        await engine.close()
+
+
+async def test_many_calls_keep_to_the_sessions_that_a_login_may_have(server: SshServer) -> None:
+    access = SshAccess(server.private_key, server.known_hosts)
+    engine = DockerdEngine(CLUSTER, server.endpoint, ssh=access, max_operations=16)
+    try:
+        made = await asyncio.gather(*(engine.create(f"ws-{n}", spec(), {}, policy()) for n in range(24)))
+        shown = await asyncio.gather(*(engine.inspect(container) for container in made), engine.list(), engine.info())
+        assert len(shown) == len(made) + 2
     finally:
         await engine.close()
 
