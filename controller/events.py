@@ -34,7 +34,8 @@ BURST = 10  # writes of one Workspace at once
 REFILL = 30.0  # seconds until a Workspace may be written about once more
 REPEAT = 30.0  # seconds between two writes of the same Event
 LATEST = 600.0  # seconds; what could only be told later than this is dropped
-QUEUE_LIMIT = 5000  # Events waiting to be written
+PATIENT_LIMIT = 1000  # Events that may wait for the work; what is more is written beside it
+QUEUE_LIMIT = 5000  # Events waiting to be written, the rest is dropped
 MEMORY_LIMIT = 8192  # Events (and Workspaces' allowances) remembered, the least recent are forgotten
 GAP = 0.01  # seconds between two writes
 BUSY_GAP = 1.0  # the same while much is under way: to make a Workspace comes before telling that it was made
@@ -120,7 +121,8 @@ class Recorder:
         while True:
             queue = await self._wait_for_next()
             await self._write_next(queue)
-            await asyncio.sleep(BUSY_GAP if queue is self._normal and self._busy() else GAP)
+            waits = queue is self._normal and len(queue) < PATIENT_LIMIT and self._busy()
+            await asyncio.sleep(BUSY_GAP if waits else GAP)
 
     async def close(self) -> None:
         """Writes what is due still, for CLOSE_GRACE seconds at most; after `run` was cancelled."""

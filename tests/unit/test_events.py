@@ -177,5 +177,12 @@ async def test_telling_is_slow_while_much_is_under_way(monkeypatch: pytest.Monke
     began = asyncio.get_running_loop().time()
     await eventually_async(lambda: kube.writes == 2)
     assert asyncio.get_running_loop().time() - began > 0.1
+    monkeypatch.setattr(events, "PATIENT_LIMIT", 0)
+    monkeypatch.setattr(events, "BUSY_GAP", 3600.0)
+    for _ in range(2):
+        recorder.failed(WORKSPACE, ImageUnavailable("no such image"))
+    recorder.acted(WORKSPACE, Start(None, reason="it should run again"))
+    recorder.acted(WORKSPACE, Pause("c", reason="it should be Paused again"))
+    await eventually_async(lambda: kube.writes == 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
