@@ -97,7 +97,7 @@ def make_desired(
         update_policy=spec.update_policy,
         recovery=spec.recovery,
         grace=spec.termination_grace_period_seconds,
-        restart_request=meta.annotations.get(naming.ANNOTATION_RESTARTED_AT, ""),
+        restart_request=workspace.restart_request or "",
         deleting=meta.deletion_timestamp is not None,
         has_finalizer=naming.FINALIZER in meta.finalizers,
         abandon=meta.annotations.get(naming.ANNOTATION_ABANDON) == "true",

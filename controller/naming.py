@@ -18,8 +18,7 @@ LABEL_NETWORK_MODE = f"{GROUP}/network-mode"
 
 FINALIZER = f"{GROUP}/container"
 HOST_FINALIZER = f"{GROUP}/in-use"
-ANNOTATION_RESTARTED_AT = f"{GROUP}/restartedAt"
-ANNOTATION_ABANDON = f"{GROUP}/abandon"
+ANNOTATION_RESTARTED_AT, ANNOTATION_ABANDON = RESTARTED_AT, ABANDON
 ANNOTATION_USAGE = f"{GROUP}/usage"
 
 NAME_LIMIT = 128  # characters; Docker has no bound of its own, but a hostname and many tools do

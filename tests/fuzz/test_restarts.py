@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from controller import naming
 from controller.engine.memory_registry import Program
 from tests.fuzz.world import NAMESPACE, World, world
@@ -96,3 +98,15 @@ def test_who_stops_leading_in_the_middle_of_a_plan_says_nothing_more() -> None:
         controller.app.leadership.may_act = lambda: "create" not in made.calls  # type: ignore[method-assign]
         edit(made, lambda raw: raw["spec"].update(desiredState="Running"))
         assert made.calls[-1] == "create"
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "two\nlines"], ids=["too long for the status", "not printable"])
+def test_a_restart_request_that_the_status_shows_otherwise_is_carried_out_once(value: str) -> None:
+    asked = {"annotations": {naming.ANNOTATION_RESTARTED_AT: value}}
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "first-sight", {}, **asked)
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        assert starts(made) == 2
+        edit(made, lambda raw: raw["metadata"].update(asked), 30)
+        assert starts(made) == 3
