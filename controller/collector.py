@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,6 +46,7 @@ class Collector:
         self._namespaces, self._may_act, self._clock = namespaces, may_act, clock
         self._networks_checked: dict[str, tuple[frozenset[tuple[str, str]], int]] = {}
         self._now = asyncio.Event()
+        self._collecting: dict[str, asyncio.Task[None]] = {}  # by host
         self.last_list: dict[str, float] = {}  # by kind, monotonic
         self.missed = Missed()  # what lists show and the watch didn't bring
         self.watched: Callable[[str], float] = lambda kind: float("-inf")  # when the watch last brought anything
@@ -57,6 +58,14 @@ class Collector:
 
     async def run(self) -> None:
         """Rounds until cancelled."""
+        try:
+            await self._rounds()
+        finally:
+            for task in self._collecting.values():
+                task.cancel()
+            await asyncio.gather(*self._collecting.values(), return_exceptions=True)
+
+    async def _rounds(self) -> None:
         while True:
             self._now.clear()
             wait = ROUND_SECONDS
@@ -74,19 +83,25 @@ class Collector:
                 continue
 
     async def round(self) -> None:
-        """One look at everything. Raises ApiUnavailable; then nothing was collected."""
+        """One look at everything. Raises ApiUnavailable; then nothing is collected."""
         first = not all(store.synced for store in self._stores)
-        for store in self._stores:
-            await self._compare(store)
+        listed = {store.kind: await self._compare(store) for store in self._stores}
         if first:
             self.on_synced()
         await self._namespaces.refresh()
+        uids = {uid for uid, _ in listed[self._workspaces.kind].values()}
         for host in self._hosts:
-            if self._may_act() and host.cache.is_known():
-                await self._collect(host)
+            self._begin_to_collect(host, uids - {w.metadata.uid for w in self._workspaces.values()})
 
-    async def _compare(self, store: Store[Any]) -> None:
-        known_before = set(store)
+    def _begin_to_collect(self, host: Host, unread: set[str]) -> None:
+        """On each host by itself: one that is slow to remove holds up neither the others nor the next round."""
+        running = self._collecting.get(host.name)
+        if (running is None or running.done()) and self._may_act() and host.cache.is_known():
+            work = self._collect(host, unread)
+            self._collecting[host.name] = asyncio.create_task(work, name=f"collect {host.name}")
+
+    async def _compare(self, store: Store[Any]) -> Mapping[Key, tuple[str, str]]:
+        known_before = store.refs()
         versions = await self._kube.list_versions(store.kind)
         if not store.synced and not await self._is_brought(store, versions):
             for raw in await self._kube.list_objects(store.kind):
@@ -96,11 +111,12 @@ class Collector:
         if stale:
             self.missed.newer_in_list(store.kind, self._clock(), self.watched(store.kind))
             await self._fetch(store, stale)
+        return versions
 
     async def _is_brought(self, store: Store[Any], listed: Iterable[Key]) -> bool:
         """Whether the watch brings all that is listed soon: it begins with a list of its own, so a second is waste."""
         keys, patience = list(listed), self._clock() + FIRST_LIST_SECONDS
-        while any(store.get(key) is None for key in keys):
+        while not all(map(store.knows, keys)):
             if self._clock() > patience:
                 return False
             await asyncio.sleep(0.05)
@@ -117,12 +133,16 @@ class Collector:
             except Gone:
                 continue
 
-    async def _collect(self, host: Host) -> None:
-        wanted = {w.metadata.uid for w in self._users_of(host)}
-        for container in orphans(host.cache.all(), wanted):
-            if self._may_act():
-                await self._remove(host, container)
-        await self._collect_networks(host)
+    async def _collect(self, host: Host, unread: set[str]) -> None:
+        """`unread`: the uids of Workspaces that are there, but could not be read: nothing of theirs is an orphan."""
+        wanted = {w.metadata.uid for w in self._users_of(host)} | unread
+        try:
+            for container in orphans(host.cache.all(), wanted):
+                if self._may_act():
+                    await self._remove(host, container)
+            await self._collect_networks(host)
+        except Exception:
+            logger.exception("collecting failed; the next round tries again", extra={"host": host.name})
 
     def _users_of(self, host: Host) -> list[Workspace]:
         """Also those of hosts that we aren't connected to: where two DockerHosts name one engine, theirs are here."""
@@ -135,7 +155,8 @@ class Collector:
             extra={"container": container.id[:12], "host": host.name, "reason": "its Workspace is gone"},
         )
         try:
-            await host.engine.remove(container.id, container.uid)
+            async with host.cache.while_known():
+                await host.engine.remove(container.id, container.uid)
             host.cache.forget(container.id)
         except WorkspaceError as error:
             logger.warning("an orphan stays for now", extra={"container": container.id[:12], "error": str(error)})
@@ -152,9 +173,11 @@ class Collector:
         if self._networks_checked.get(host.name) == state:
             return
         try:
-            unwanted = [n for n, namespace, mode in await host.engine.networks() if (namespace, mode) not in wanted]
-            for network in unwanted:
-                await self._remove_network(host, network)
+            async with host.cache.while_known():
+                made = await host.engine.networks()
+            for network in (n for n, namespace, mode in made if (namespace, mode) not in wanted):
+                if self._may_act():
+                    await self._remove_network(host, network)
         except WorkspaceError as error:
             logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
             return
@@ -163,7 +186,8 @@ class Collector:
     async def _remove_network(self, host: Host, network: str) -> None:
         """One that is still used (by a container whose new spec waits for a restart) stays until the next change."""
         with suppress(EngineConflict):
-            await host.engine.remove_network(network)
+            async with host.cache.while_known():
+                await host.engine.remove_network(network)
 
 
 def orphans(containers: Iterable[Container], wanted: set[str]) -> list[Container]:

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from controller.api import DesiredState, ObjectMeta, Workspace, WorkspaceSpec, WorkspaceStatus
+from controller.api import DesiredState, ObjectMeta, ReadableStatus, Workspace, WorkspaceSpec, WorkspaceStatus
 from controller.desired import UnreadableWorkspace, environment
 from controller.references import Source
 
 logger = logging.getLogger(__name__)
+_STATUS: TypeAdapter[WorkspaceStatus] = TypeAdapter(ReadableStatus)
 
 
 def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
@@ -24,7 +25,7 @@ def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         logger.warning("a Workspace can't be read", extra={"workspace": raw["metadata"]["name"], "error": wrong})
         meta = ObjectMeta.model_validate(raw["metadata"])
-        status = WorkspaceStatus.model_validate(raw.get("status") or {})
+        status = _STATUS.validate_python(raw.get("status") or {})
         asked = raw.get("spec", {})
         state = asked.get("desiredState")
         spec = WorkspaceSpec.model_construct(

@@ -36,6 +36,7 @@ class Store(Generic[Parsed]):
         self._parse, self._on_change = parse, on_change
         self.on_any_change: Callable[[Key], None] = lambda key: None  # told also of what is taken in quietly
         self._entries: dict[Key, Entry[Parsed]] = {}
+        self._unreadable: dict[Key, ObjectRef] = {}  # what came and could not be parsed
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -46,6 +47,14 @@ class Store(Generic[Parsed]):
     def get(self, key: Key) -> Entry[Parsed] | None:
         """The object under this name, if it is there."""
         return self._entries.get(key)
+
+    def knows(self, key: Key) -> bool:
+        """Whether the object came, readable or not."""
+        return key in self._entries or key in self._unreadable
+
+    def refs(self) -> dict[Key, ObjectRef]:
+        """Which version of each object is held."""
+        return {key: entry.ref for key, entry in self._entries.items()}
 
     def values(self) -> list[Parsed]:
         """All objects, in no order."""
@@ -60,6 +69,7 @@ class Store(Generic[Parsed]):
         if known is not None and _is_older(ref, known.ref):
             return
         if deleted:
+            self._unreadable.pop(key, None)
             if known is None or known.ref.uid == ref.uid:
                 self._drop(key)
             return
@@ -69,24 +79,30 @@ class Store(Generic[Parsed]):
             parsed = self._parse(raw)
         except ValueError as error:  # let in by another version of the CRD; the others must not suffer from it
             logger.error("an object can't be read", extra={"kind": self.kind, "object": key, "error": str(error)})
+            self._unreadable[key] = ref
             return
+        self._unreadable.pop(key, None)
         self._entries[key] = Entry(ref, parsed)
         if not quietly:
             self._on_change(key)
         self.on_any_change(key)
 
-    def compare(self, versions: Mapping[Key, tuple[str, str]], known_before: set[Key]) -> list[Key]:
+    def compare(self, versions: Mapping[Key, tuple[str, str]], known_before: Mapping[Key, ObjectRef]) -> list[Key]:
         """Drops what a complete list doesn't have; gives the keys that the list has newer than the store.
 
-        `known_before`: the keys that were in the store before the list was asked for; what came since may be too new
-        for the list.
+        `known_before`: the store's `refs` before the list was asked for; what came since may be too new for the list.
         """
-        for key in known_before - versions.keys():
-            self._drop(key)
+        for key in known_before.keys() - versions.keys():
+            known = self._entries.get(key)
+            if known is not None and known.ref.uid == known_before[key].uid:
+                self._drop(key)
+        self._unreadable = {key: ref for key, ref in self._unreadable.items() if key in versions}
         stale = []
         for key, (uid, version) in versions.items():
             known = self._entries.get(key)
             listed = ObjectRef(self.kind, *key, uid, version)
+            if self._unreadable.get(key) == listed:
+                continue
             if known is None or (known.ref != listed and not _is_older(listed, known.ref)):
                 stale.append(key)
         self.synced = True

@@ -175,6 +175,10 @@ def _mounts_differ(spec: WorkspaceSpec) -> bool:
     return len(set(paths)) == len(paths)
 
 
+ReadableStatus = Annotated[WorkspaceStatus, WrapValidator(drop_unreadable)]
+"""Read as far as possible."""
+
+
 class Workspace(ApiModel):
     """A developer workspace: a container on a Docker host, kept as declared."""
 
@@ -183,7 +187,7 @@ class Workspace(ApiModel):
     metadata: ObjectMeta
     spec: WorkspaceSpec
     """What is asked for."""
-    status: Annotated[WorkspaceStatus, WrapValidator(drop_unreadable)] = WorkspaceStatus()
+    status: ReadableStatus = WorkspaceStatus()
     """What was found, written by the controller."""
 
     @property

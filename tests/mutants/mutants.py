@@ -57,8 +57,8 @@ MUTANTS = (
         (
             Edit(
                 "controller/collector.py",
-                "        known_before = set(store)\n",
-                "        if store.synced:\n            return\n        known_before = set(store)\n",
+                "        known_before = store.refs()\n",
+                "        if store.synced:\n            return {}\n        known_before = store.refs()\n",
             ),
         ),
     ),

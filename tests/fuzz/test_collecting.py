@@ -1,0 +1,96 @@
+"""What is compared and collected every 20 s: never because of an object that can't be read, never late for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.health import WATCH_STALE
+from controller.store import Store
+from tests.fuzz.apiserver import Object
+from tests.fuzz.world import HOST_SPEC, NAMESPACE, World, world
+
+
+def orphan(made: World, name: str) -> None:
+    """Somebody takes its finalizer away and deletes it."""
+    made.api.edit("Workspace", NAMESPACE, name, lambda raw: raw["metadata"].update(finalizers=[]))
+    made.api.delete("Workspace", NAMESPACE, name)
+
+
+def test_a_workspace_that_a_newer_version_wrote_keeps_its_container() -> None:
+    def newer(raw: Object) -> None:
+        raw["spec"].update(desiredState="Hibernated")
+        raw["status"].update(phase="Hibernated")
+
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        containers = list(made.host.containers)
+        made.crash()
+        made.api.edit("Workspace", NAMESPACE, "a", newer)
+        made.host.faults.calls.clear()
+        made.start()
+        made.go(60)
+        assert list(made.host.containers) == containers
+        found = made.get("a")
+        assert found is not None
+        assert found["status"]["conditions"][0]["reason"] == "InvalidSpec"
+
+
+def test_a_workspace_that_cannot_be_read_at_all_keeps_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(raw: Any) -> Any:
+        raise ValueError("a field of a newer version")
+
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        containers = list(made.host.containers)
+        made.crash()
+        monkeypatch.setattr("controller.app.parse_workspace", unreadable)
+        made.start()
+        made.go(60)
+        assert len(made.controller.app.workspaces) == 0
+        assert list(made.host.containers) == containers
+
+
+def test_an_object_that_cannot_be_read_is_no_stale_watch() -> None:
+    with world() as made:
+        made.go(30)
+        made.api.create("DockerHost", "", "newer", {**HOST_SPEC, "newField": 1})
+        made.go(5 * WATCH_STALE)
+        app = made.controller.app
+        stale = app.collector.missed.stale_for("DockerHost", made.loop.time(), app._watch.last_event["DockerHost"])
+        assert stale == 0
+
+
+def test_removals_that_hang_hold_up_no_round() -> None:
+    names = [f"w{number}" for number in range(6)]
+    with world() as made:
+        for name in names:
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(30)
+        made.host.faults.hang("remove", 3)
+        for name in names[:5]:
+            orphan(made, name)
+        for _ in range(6):
+            made.go(20)
+            assert made.loop.time() - made.controller.app.collector.last_list["Workspace"] <= 21
+        made.go(60)
+        assert len(made.host.containers) == 1
+
+
+def test_an_object_that_was_made_again_while_a_list_was_under_way_stays() -> None:
+    store: Store[Any] = Store("Workspace", lambda raw: raw, lambda key: None)
+
+    def apply(uid: str, version: str) -> None:
+        meta = {"namespace": "team", "name": "a", "uid": uid, "resourceVersion": version}
+        store.apply({"metadata": meta})
+
+    apply("1", "10")
+    before = store.refs()
+    apply("2", "12")
+    assert store.compare({}, before) == []
+    assert store.get(("team", "a")) is not None
+    assert store.compare({}, store.refs()) == []
+    assert store.get(("team", "a")) is None
