@@ -20,9 +20,11 @@ from controller.errors import EngineError, ImageUnavailable, WorkspaceError
 from controller.policy import normalize_image
 
 RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
-_OUTCOMES_LAST = 900.0  # seconds; a waiter that hasn't asked by then (its Workspace is gone) has no use for it
+_OUTCOMES_LAST = (
+    300.0  # seconds; a waiter that asks later was stopped meanwhile: for it the outcome is no news any more
+)
 _PULLS_AT_ONCE = 16  # by one host; each has a thread and a connection of its own
-_INLINE = 2.0  # seconds; most registries answer a question within that, so it's waited for
+_INLINE = 2.0  # seconds from its first asking; most registries answer a question within that, so it's waited for
 
 Waiter = tuple[str, str]  # namespace and name of a Workspace
 
@@ -44,6 +46,7 @@ class Pulling:
 @dataclass(slots=True)
 class _Job:
     progress: str
+    began: float  # monotonic
     waiters: set[Waiter] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
 
@@ -106,15 +109,15 @@ class ImagePuller:
         if self._take(waiter, ask):
             return Present(image)
         state = self._join(ask, waiter, lambda job: self._check(job, name, credentials, key, image))
-        task = self._jobs[ask].task
-        if task is not None:
-            await asyncio.wait([task], timeout=_INLINE)
+        job = self._jobs[ask]
+        if job.task is not None:
+            await asyncio.wait([job.task], timeout=max(0.0, job.began + _INLINE - self._clock()))
         return Present(image) if self._take(waiter, ask) else state
 
     def _take(self, waiter: Waiter, key: Hashable) -> bool:
         """Whether a job that the waiter waited for has ended well. Raises its error. Either is told once."""
         outcome = self._outcomes.pop((waiter, key), None)
-        if outcome is None:
+        if outcome is None or self._clock() - outcome.time >= _OUTCOMES_LAST:
             return False
         if outcome.error is not None:
             raise outcome.error
@@ -123,7 +126,7 @@ class ImagePuller:
     def _join(self, key: Hashable, waiter: Waiter, work: Callable[[_Job], Awaitable[None]]) -> Pulling:
         job = self._jobs.get(key)
         if job is None:
-            job = self._jobs[key] = _Job("asking the registry")
+            job = self._jobs[key] = _Job("asking the registry", self._clock())
             job.task = asyncio.create_task(self._run(key, job, work), name=f"image {key}")
         job.waiters.add(waiter)
         return Pulling(job.progress)

@@ -213,3 +213,14 @@ async def test_credentials_are_nowhere_to_be_read() -> None:
         await it.ensure(credentials=ALICE)
         tasks = " ".join(repr(task) for task in asyncio.all_tasks())
         assert "secret" not in repr(vars(it.puller)) + repr(ALICE) + tasks
+
+
+@virtual_time
+async def test_what_was_pulled_for_who_never_asked_again_is_pulled_again_later() -> None:
+    async with scene() as it:
+        assert isinstance(await it.ensure(policy=PullPolicy.ALWAYS), Pulling)
+        await asyncio.sleep(24 * 3600)
+        assert isinstance(await it.ensure(policy=PullPolicy.ALWAYS), Pulling)
+        await asyncio.sleep(60)
+        assert isinstance(await it.ensure(policy=PullPolicy.ALWAYS), Present)
+        assert it.calls[0] == 2
