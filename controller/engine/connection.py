@@ -87,13 +87,17 @@ class Connection:
             sock.settimeout(None)
 
     def abort(self) -> None:
-        """Wakes every thread that waits for an answer, with an error; no request can be made any more."""
-        with self._lock:
-            self._aborted = True
-            client, self._client = self._client, None
+        """Wakes every thread that waits for an answer, with an error; no request can be made any more. Never waits:
+        a login that is under way goes on to its end, and then to nothing."""
+        self._aborted = True
         for sock in list(self._sockets):
             with suppress(OSError, EOFError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes what is open, after `abort`. May wait for a login that is under way."""
+        with self._lock:
+            client, self._client = self._client, None
         if client is not None:
             client.close()
 
@@ -105,10 +109,10 @@ class Connection:
 
     def _connected(self) -> Any:
         with self._lock:
-            if self._aborted:
-                raise requests.exceptions.ConnectionError("the connection is closed")
-            if self._client is None:
+            if self._client is None and not self._aborted:
                 self._client = self._make()
+            if self._aborted:  # perhaps while it was made
+                raise requests.exceptions.ConnectionError("the connection is closed")
             return self._client
 
     def _make(self) -> Any:

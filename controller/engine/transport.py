@@ -116,6 +116,8 @@ class Transport:
                 deliver(None)
             except Exception as error:
                 deliver(failure(error))
+            finally:
+                connection.close()
 
         connection = Connection(self._endpoint, self._tls, self._ssh)
         self._streams[connection] = threading.Thread(target=pump, name="docker-stream")
@@ -141,6 +143,8 @@ class Transport:
 
     def _join(self) -> None:
         self._threads.shutdown()
+        for connection in self._connections:
+            connection.close()
         for thread in self._streams.values():
             thread.join()
 
