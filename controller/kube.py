@@ -264,10 +264,6 @@ def _namespace(namespace: str) -> dict[str, str]:
     return {"namespace": namespace} if namespace else {}
 
 
-def _everywhere(kind: str) -> dict[str, str]:
-    return {"namespace": "*"} if kind in ("Workspace", "WorkspaceOperation") else {}
-
-
 def _translated(error: ApiError) -> Exception:
     code = error.status.code
     if code in (404, 410):
