@@ -1,7 +1,8 @@
-"""The keyed queue: one worker at a time for each key, and any number of keys at once.
+"""The keyed queue: one worker at a time for each key, and a bounded number of workers for each group of keys.
 
 A key that is added while it is worked on is worked on once more afterwards (the dirty set); a key has one timer, and
 the earlier time wins. Nothing is lost: a worker that raises is logged by its caller and the key is tried again.
+Groups don't wait for each other: what is slow in one delays nothing in another.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from typing import Generic, TypeVar
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 RETRY_AFTER_BUG = 5.0  # seconds; a worker handles all expected errors itself
+WORKERS = 64  # for each group; far more than a host works on at once, and few enough for memory when thousands come
 
 
 class KeyedQueue(Generic[Key]):
-    """Runs `worker(key)` for keys that were added. Lives on one event loop."""
+    """Runs `worker(key)` for keys that were added. Lives on one event loop. `group_of` says whom a key may wait for."""
 
-    def __init__(self, worker: Callable[[Key], Awaitable[None]]) -> None:
-        self._worker = worker
+    def __init__(
+        self, worker: Callable[[Key], Awaitable[None]], group_of: Callable[[Key], Hashable] = lambda key: None
+    ) -> None:
+        self._worker, self._group_of = worker, group_of
         self._dirty: dict[Key, float] = {}  # key -> when it was added, on the loop's clock
+        self._waiting: dict[Hashable, dict[Key, None]] = {}  # by group: dirty keys that aren't worked on, in order
+        self._busy: dict[Hashable, int] = {}  # by group: how many workers
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._closed = False
@@ -38,11 +44,11 @@ class KeyedQueue(Generic[Key]):
 
     def add(self, key: Key) -> None:
         """Has the key worked on soon, and again if it is being worked on now."""
-        if self._closed:
+        if self._closed or key in self._dirty:
             return
-        self._dirty.setdefault(key, asyncio.get_running_loop().time())
+        self._dirty[key] = asyncio.get_running_loop().time()
         if key not in self._tasks:
-            self._start(key)
+            self._line_up(key)
 
     def wake_at(self, key: Key, when: float | None) -> None:
         """Adds the key at `when` (the loop's clock); replaces the key's timer. None: no timer."""
@@ -63,6 +69,7 @@ class KeyedQueue(Generic[Key]):
             timer.cancel()
         self._timers.clear()
         self._dirty.clear()
+        self._waiting.clear()
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
@@ -74,11 +81,24 @@ class KeyedQueue(Generic[Key]):
         self._timers.pop(key, None)
         self.add(key)
 
-    def _start(self, key: Key) -> None:
-        self.on_wait(asyncio.get_running_loop().time() - self._dirty.pop(key))
-        self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key), name=f"worker {key}")
+    def _line_up(self, key: Key) -> None:
+        group = self._group_of(key)
+        self._waiting.setdefault(group, {})[key] = None
+        self._start_next(group)
 
-    async def _work(self, key: Key) -> None:
+    def _start_next(self, group: Hashable) -> None:
+        waiting = self._waiting.get(group)
+        if not waiting or self._closed or self._busy.get(group, 0) >= WORKERS:
+            return
+        key = next(iter(waiting))
+        del waiting[key]
+        if not waiting:
+            del self._waiting[group]
+        self._busy[group] = self._busy.get(group, 0) + 1
+        self.on_wait(asyncio.get_running_loop().time() - self._dirty.pop(key))
+        self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key, group), name=f"worker {key}")
+
+    async def _work(self, key: Key, group: Hashable) -> None:
         try:
             await self._worker(key)
         except Exception:
@@ -86,5 +106,12 @@ class KeyedQueue(Generic[Key]):
             self.wake_at(key, asyncio.get_running_loop().time() + RETRY_AFTER_BUG)
         finally:
             del self._tasks[key]
-            if key in self._dirty and not self._closed:
-                self._start(key)
+            self._leave(group)
+            if key in self._dirty:
+                self._line_up(key)
+            self._start_next(group)
+
+    def _leave(self, group: Hashable) -> None:
+        self._busy[group] -= 1
+        if not self._busy[group]:
+            del self._busy[group]

@@ -1,0 +1,91 @@
+"""The keyed queue: one worker for each key, a bounded number for each group, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from controller import queue
+from controller.queue import KeyedQueue
+from tests.virtual_time import virtual_time
+
+Key = tuple[str, int]
+
+
+def group_of(key: Key) -> str:
+    return key[0]
+
+
+@virtual_time
+async def test_a_key_that_is_added_while_it_is_worked_on_is_worked_on_once_more() -> None:
+    worked: list[str] = []
+
+    async def work(key: str) -> None:
+        worked.append(key)
+        await asyncio.sleep(1)
+
+    keys = KeyedQueue(work)
+    for _ in range(3):
+        keys.add("a")
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(5)
+    assert worked == ["a", "a"]
+
+
+@virtual_time
+async def test_a_group_has_so_many_workers_and_no_more_and_takes_its_keys_in_order() -> None:
+    at_work: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    begun: list[Key] = []
+
+    async def work(key: Key) -> None:
+        begun.append(key)
+        at_work[key[0]] += 1
+        most[key[0]] = max(most[key[0]], at_work[key[0]])
+        await asyncio.sleep(1)
+        at_work[key[0]] -= 1
+
+    keys = KeyedQueue(work, group_of)
+    wanted = [("host", number) for number in range(3 * queue.WORKERS)]
+    for key in wanted:
+        keys.add(key)
+    assert len(keys) == 2 * queue.WORKERS
+    await asyncio.sleep(10)
+    assert most["host"] == queue.WORKERS
+    assert begun == wanted
+    assert len(keys) == keys.working == 0
+
+
+@virtual_time
+async def test_a_group_that_is_stuck_delays_no_other() -> None:
+    ended: list[Key] = []
+
+    async def work(key: Key) -> None:
+        await asyncio.sleep(1000 if key[0] == "stuck" else 1)
+        ended.append(key)
+
+    keys = KeyedQueue(work, group_of)
+    for number in range(2 * queue.WORKERS):
+        keys.add(("stuck", number))
+    keys.add(("other", 0))
+    await asyncio.sleep(2)
+    assert ended == [("other", 0)]
+    await keys.close(0.1)
+    assert keys.working == 0
+
+
+@virtual_time
+async def test_a_worker_that_fails_gives_its_place_to_the_next_and_is_tried_again() -> None:
+    tries: Counter[Key] = Counter()
+
+    async def work(key: Key) -> None:
+        tries[key] += 1
+        if tries[key] == 1:
+            raise RuntimeError("a bug")
+
+    keys = KeyedQueue(work, group_of)
+    wanted = [("host", number) for number in range(2 * queue.WORKERS)]
+    for key in wanted:
+        keys.add(key)
+    await asyncio.sleep(queue.RETRY_AFTER_BUG + 1)
+    assert tries == Counter(dict.fromkeys(wanted, 2))
