@@ -108,7 +108,7 @@ class App:
         self.sampler = Sampler(lambda: self.hosts, self._settings.usage_interval, self._sampled)
         self._build_reconcilers(cluster)
         self.collector = Collector(
-            kube, tuple(self.stores.values()), self.workspaces, self.hosts, self._namespaces, self.may_act, clock
+            kube, tuple(self.stores.values()), self.workspaces, self.hosts, self._namespaces, self.may_change, clock
         )
         self.collector.on_synced = self._everything_changed
         self._watch = Watch(self._deliver)
@@ -118,13 +118,13 @@ class App:
 
     def _build_reconcilers(self, cluster: str) -> None:
         self._dockerhost_reconciler = DockerHostReconciler(
-            self.kube, self.dockerhosts, self.hosts, self.users.of, self.may_act
+            self.kube, self.dockerhosts, self.hosts, self.users.of, self.may_change
         )
         self._operation_reconciler = OperationReconciler(
             self.kube,
             self.operations,
             self.workspaces,
-            lambda: self.may_act() and not self._settings.dry_run,
+            self.may_change,
             self._operated,
         )
         self.workspaces.on_any_change = self._tell_operations
@@ -144,7 +144,7 @@ class App:
         )
         self._reconciler = Reconciler(world)
         self.queues: Mapping[str, KeyedQueue[Key]] = {
-            "workspaces": KeyedQueue(self._reconcile),
+            "workspaces": KeyedQueue(self._reconcile, self._host_of),
             "dockerhosts": KeyedQueue(self._reconcile_host),
             "operations": KeyedQueue(self._reconcile_operation),
         }
@@ -184,10 +184,18 @@ class App:
         """Only the leader; and not before everything was listed once: half a picture must not be acted on."""
         return self.leadership.may_act() and all(store.synced for store in self.stores.values())
 
+    def may_change(self) -> bool:
+        """Whether something may be changed: in a dry run nothing is."""
+        return self.may_act() and not self._settings.dry_run
+
     def _is_busy(self) -> bool:
         return self.queues["workspaces"].working > CALM
 
     # workers
+
+    def _host_of(self, key: Key) -> str:
+        entry = self.workspaces.get(key)
+        return entry.object.spec.host if entry is not None else ""
 
     async def _reconcile(self, key: Key) -> None:
         self.queues["workspaces"].wake_at(key, await self._reconciler.reconcile(key))

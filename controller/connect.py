@@ -77,7 +77,7 @@ def _with_tls(cluster: str, endpoint: str, data: Data, observer: DockerCalls, *,
     paths = [Path(folder.name) / key for key in TLS_KEYS]
     for path in paths:
         path.touch(mode=0o600)
-        path.write_text(data.values[path.name])
+        path.write_bytes(data.values[path.name].encode(errors="surrogateescape"))  # as the Secret has it
     engine = DockerdEngine(cluster, endpoint, tls=TlsFiles(*paths), max_operations=max_operations, observer=observer)
     weakref.finalize(engine, folder.cleanup)
     return engine

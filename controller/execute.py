@@ -83,23 +83,29 @@ class Execution:
             case act.RecordRestart(request=request):
                 await self._around.record_restart(request)
             case act.EnsureImage(image=image):
-                return await self._around.ensure_image(image)
+                async with self._host.cache.while_known():
+                    return await self._around.ensure_image(image)
             case act.Create():
                 self._created = await self._create(action)
             case act.RemoveVolume(volume=volume):
                 await self._remove_volume(volume)
             case act.Remove(container=str(container)):
-                await self._engine.remove(container, self._desired.uid)
-                self._host.cache.forget(container)
+                await self._remove(container)
             case _:
                 await self._on_container(action)
         self._around.done(action, self._target(action), time.monotonic() - began)
         return ""
 
+    async def _remove(self, container: str) -> None:
+        async with self._host.cache.while_known():
+            await self._engine.remove(container, self._desired.uid)
+        self._host.cache.forget(container)
+
     async def _remove_volume(self, volume: str) -> None:
         """One that isn't ours but has the name stays, and is no reason to keep the Workspace."""
         try:
-            await self._engine.remove_volume(volume)
+            async with self._host.cache.while_known():
+                await self._engine.remove_volume(volume)
         except IdentityMismatch as error:
             logger.warning("a volume stays", extra={"volume": volume, "error": str(error)})
 
@@ -113,8 +119,10 @@ class Execution:
             spec = replace(spec, labels=(*spec.labels, (naming.LABEL_REFERENCES, references)))
         if spec.network is not None:
             self._host.networks_used += 1
-            await self._engine.ensure_network(spec.network)
-        return await self._engine.create(action.name, spec, env, self._host.policy)
+        async with self._host.cache.while_known():
+            if spec.network is not None:
+                await self._engine.ensure_network(spec.network)
+            return await self._engine.create(action.name, spec, env, self._host.policy)
 
     async def _on_container(self, action: act.Action) -> None:
         container = self._target(action)
@@ -122,7 +130,8 @@ class Execution:
             raise ContainerGone("there is no container for this step")
         try:
             with self._host.cache.changing(container):
-                await self._call(action, container)
+                async with self._host.cache.while_known():
+                    await self._call(action, container)
         finally:
             # Also after an error: whatever the call did, the next plan must see it. A container that is only created
             # is looked at once it is started, or when its start has failed.
@@ -148,7 +157,8 @@ class Execution:
 
     async def _refresh(self, container: str) -> None:
         try:
-            await self._host.cache.refresh(container)
+            async with self._host.cache.while_known():
+                await self._host.cache.refresh(container)
         except WorkspaceError as error:
             logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
             self._host.cache.request_list()
@@ -156,14 +166,13 @@ class Execution:
     async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
         """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh. So does
         one whose network is gone, for it can never be started again. Where the outcome is unknown nothing goes."""
-        if isinstance(error, (CallTimeout, ContainerGone, EngineConflict)):
+        if isinstance(error, (CallTimeout, ContainerGone, EngineConflict, HostUnreachable)):
             self._host.cache.request_list()
         useless = self._useless(action, error)
         if useless is None:
             return
         try:
-            await self._engine.remove(useless, self._desired.uid)
-            self._host.cache.forget(useless)
+            await self._remove(useless)
         except WorkspaceError as also:
             logger.warning("a half-made container stays for now", extra={"error": str(also)})
             self._host.cache.request_list()

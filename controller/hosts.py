@@ -17,7 +17,7 @@ from controller.api import DockerHost, HostPolicy
 from controller.engine.cache import UNKNOWN_AFTER, HostCache
 from controller.engine.protocol import Engine, EngineInfo
 from controller.engine.pulls import ImagePuller
-from controller.errors import ConfigurationError, WorkspaceError
+from controller.errors import ConfigurationError, HostUnreachable, WorkspaceError
 from controller.observed import Observed
 
 logger = logging.getLogger(__name__)
@@ -159,10 +159,10 @@ class Hosts:
             try:
                 await self._connect_once(self._wanted[name])
             except WorkspaceError as error:
-                if str(self.problems.get(name)) != str(error):
-                    logger.warning("can't connect to the host", extra={"host": name, "error": str(error)})
-                self.problems[name] = error
-                self._on_change(name, "")
+                self._not_connected(name, error)
+            except Exception as error:  # whatever it is, it must not be the last try
+                logger.exception("connecting to the host failed", extra={"host": name})
+                self._not_connected(name, HostUnreachable(f"connecting failed: {type(error).__name__}"))
             else:
                 self.problems.pop(name, None)
                 self._connecting.pop(name, None)
@@ -170,6 +170,12 @@ class Hosts:
                 return
             await asyncio.sleep(wait)
             wait = min(wait * 2, longest)
+
+    def _not_connected(self, name: str, error: WorkspaceError) -> None:
+        if str(self.problems.get(name)) != str(error):
+            logger.warning("can't connect to the host", extra={"host": name, "error": str(error)})
+        self.problems[name] = error
+        self._on_change(name, "")
 
     async def _connect_once(self, wanted: DockerHost) -> None:
         name = wanted.metadata.name
@@ -185,6 +191,7 @@ class Hosts:
         host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy, _connection(wanted))
         host.tasks.append(asyncio.create_task(self._run_cache(host), name=f"cache {name}"))
         self._hosts[name] = host
+        self._wanted_since[name] = time.monotonic()  # it is given its time to be listed, whatever was before
         logger.info("connected", extra={"host": name, "engine": info.version, "api": info.api_version})
 
     def _check_unique(self, name: str, info: EngineInfo) -> None:

@@ -69,6 +69,27 @@ def identity() -> str:
     return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
+class Onlooker:
+    """Acts beside whoever leads and asks for nothing: for a dry run, which changes nothing. `on_change` hears of it."""
+
+    def __init__(self, on_change: Callable[[bool], None]) -> None:
+        self.leading = asyncio.Event()
+        self._on_change = on_change
+
+    def may_act(self) -> bool:
+        """Whether it has begun."""
+        return self.leading.is_set()
+
+    async def run(self) -> None:
+        """Begins at once."""
+        self.leading.set()
+        self._on_change(True)
+
+    async def release(self) -> None:
+        """There is nothing to let go of."""
+        self.leading.clear()
+
+
 class Lease:
     """Leadership by a `coordination.k8s.io/v1` Lease. `on_change(leading)` hears of each change."""
 

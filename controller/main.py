@@ -18,7 +18,7 @@ from controller.app import App
 from controller.connect import connector
 from controller.filelock import FileLock, lock_path
 from controller.kube import Kube
-from controller.lease import Leadership, Lease
+from controller.lease import Leadership, Lease, Onlooker
 from controller.settings import Settings, parse
 
 lean.settle()
@@ -49,6 +49,8 @@ async def _run(settings: Settings) -> None:
     logger.info("starting", extra={"version": __version__})
 
     def leadership(cluster: str, on_change: Callable[[bool], None]) -> Leadership:
+        if settings.dry_run:
+            return Onlooker(on_change)
         if settings.leader_elect:
             return Lease(AsyncClient(), settings.namespace, on_change)
         return FileLock(lock_path(cluster), on_change)

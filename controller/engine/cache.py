@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from controller.engine.protocol import Engine, EngineEvent
 from controller.engine.snapshots import Snapshots
-from controller.errors import ContainerGone, WorkspaceError
+from controller.errors import ContainerGone, HostUnreachable, WorkspaceError
 from controller.observed import Container, Observed
 
 LIST_INTERVAL = 4.0  # seconds
@@ -82,6 +82,7 @@ class HostCache:
         self._todo: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
         self._changing: set[str] = set()  # containers on which a call of ours is under way
+        self._asking: set[asyncio.Timeout] = set()  # calls that end when the host becomes unknown
         self._listener: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
@@ -126,6 +127,24 @@ class HostCache:
             yield
         finally:
             self._changing.discard(container)
+
+    @asynccontextmanager
+    async def while_known(self) -> AsyncIterator[None]:
+        """For calls, and the wait for their turn: nobody waits for a host that has become unknown, however many wait
+        and however long their deadlines. Raises HostUnreachable; what became of a call that was sent is unknown."""
+        if not self.is_known():
+            raise HostUnreachable(self.problem or "the host did not answer in time")
+        asking = asyncio.timeout(None)
+        try:
+            async with asking:
+                self._asking.add(asking)
+                yield
+        except TimeoutError as error:
+            if not asking.expired():
+                raise
+            raise HostUnreachable(self.problem or "the host does not answer any more") from error
+        finally:
+            self._asking.discard(asking)
 
     def forget(self, container: str) -> None:
         """The engine said that it's gone."""
@@ -274,8 +293,16 @@ class HostCache:
         """Tells everyone when the host has become known or unknown."""
         if self.is_known() != self._announced:
             self._announced = not self._announced
+            if not self._announced:
+                self._end_asking()
             for uid in (*self._snapshots.uids(), ""):
                 self._on_change(uid)
+
+    def _end_asking(self) -> None:
+        for asking in self._asking:
+            if not asking.expired():
+                asking.reschedule(asyncio.get_running_loop().time())
+        self._asking.clear()
 
     def _check_hearing(self, differing: list[str], started: float) -> None:
         """Changes that no event told of, an interval later still: the stream is silently dead, so open a new one."""

@@ -15,31 +15,13 @@ from controller.engine.protocol import Engine
 from controller.errors import HostUnreachable
 from controller.hosts import Connect
 from controller.kube import ApiUnavailable, Kube
-from controller.lease import Leadership
+from controller.lease import Onlooker
 from controller.metrics import Metrics
 from controller.settings import Settings
 from tests.waiting import eventually_async
 
 NAME = "memory"
 """The DockerHost that is in memory."""
-
-
-class Alone:
-    """The leadership of the only controller."""
-
-    def __init__(self, on_change: Callable[[bool], None]) -> None:
-        self.leading = asyncio.Event()
-        self._on_change = on_change
-
-    def may_act(self) -> bool:
-        return self.leading.is_set()
-
-    async def run(self) -> None:
-        self.leading.set()
-        self._on_change(True)
-
-    async def release(self) -> None:
-        self.leading.clear()
 
 
 def _connect_to(host: MemoryHost) -> Callable[[str, Kube, Metrics], Connect]:
@@ -54,10 +36,6 @@ def _connect_to(host: MemoryHost) -> Callable[[str, Kube, Metrics], Connect]:
     return make
 
 
-def _alone(cluster: str, on_change: Callable[[bool], None]) -> Leadership:
-    return Alone(on_change)
-
-
 @asynccontextmanager
 async def running(host: MemoryHost, writes: list[tuple[str, str, float]] | None = None) -> AsyncIterator[App]:
     """A controller that acts, until the end; KUBECONFIG must name the API server.
@@ -65,7 +43,7 @@ async def running(host: MemoryHost, writes: list[tuple[str, str, float]] | None 
     `writes` gets the kind, the verb and the loop's time of each write to the API server.
     """
     kube = Kube()
-    app = App(Settings(listen="127.0.0.1:0"), kube, _connect_to(host), _alone)
+    app = App(Settings(listen="127.0.0.1:0"), kube, _connect_to(host), lambda _, on_change: Onlooker(on_change))
     task = asyncio.create_task(app.run())
     try:
         await eventually_async(lambda: _may_act(app, task))

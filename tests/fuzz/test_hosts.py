@@ -1,13 +1,25 @@
-"""DockerHosts that are deleted and made again, and two on one engine."""
+"""DockerHosts that are deleted and made again, that are away or hang, and two on one engine."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import pytest
+
 from controller.api import DockerHost
 from controller.engine.protocol import Engine
+from controller.errors import HostUnreachable
+from controller.settings import Settings
 from tests.fuzz.world import HOST, HOST_SPEC, NAMESPACE, World, world
+
+TLS = {"endpoint": "tcp://docker.example.com:2376", "tlsSecretRef": {"name": "tls"}}
+
+
+def phase(made: World, name: str) -> str:
+    found = made.get(name)
+    assert found is not None
+    return str(found["status"].get("phase"))
 
 
 def only_container(made: World) -> str:
@@ -35,6 +47,83 @@ def test_a_second_host_on_one_engine_does_not_take_the_containers_of_the_first_f
         made.go(60)
         assert [host.name for host in hosts] == ["second"]
         assert only_container(made) == container
+
+
+def count_connects(made: World, fail: Exception | None = None) -> list[float]:
+    """When the controller connects from now on; the first time fails with `fail`."""
+    hosts: Any = made.controller.app.hosts
+    connect, times = hosts._connect, []
+
+    async def counted(wanted: DockerHost) -> Engine:
+        times.append(made.loop.time())
+        if fail is not None and len(times) == 1:
+            raise fail
+        engine: Engine = await connect(wanted)
+        return engine
+
+    hosts._connect = counted
+    return times
+
+
+@pytest.mark.parametrize("secret", [{}, TLS], ids=["socket", "TLS"])
+def test_a_host_that_was_away_is_back_with_one_connection(secret: dict[str, Any]) -> None:
+    with world(HOST_SPEC | secret) as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(10)
+        made.host.faults.down = "away"
+        made.go(30)
+        assert phase(made, "a") == "Unknown"
+        for kind in ("info", "list", "inspect"):
+            made.host.faults.latency[kind] = 0.01
+        connects = count_connects(made)
+        made.host.faults.down = ""
+        made.go(20)
+        assert phase(made, "a") == "Running"
+        assert len(connects) <= 1
+
+
+@pytest.mark.parametrize("error", [HostUnreachable("away"), UnicodeError("not text")], ids=["expected", "unexpected"])
+def test_a_failed_try_to_connect_is_not_the_last(error: Exception) -> None:
+    with world() as made:
+        connects = count_connects(made, error)
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(10)
+        assert len(connects) == 2
+        assert phase(made, "a") == "Running"
+
+
+def test_all_who_wait_for_a_host_that_hangs_say_so_within_ten_seconds() -> None:
+    names = [f"w{number}" for number in range(200)]
+    with world() as made:
+        made.host.faults.latency["create"] = 5.0
+        made.go(5)
+        for name in names:
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(3)
+        made.host.faults.freeze()
+        made.go(10)
+        assert {phase(made, name) for name in names} == {"Unknown"}
+        made.host.faults.heal()
+        made.go(60)
+        assert {phase(made, name) for name in names} == {"Running"}
+        assert len(made.host.containers) == len(names)
+
+
+def test_a_dry_run_changes_nothing() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "orphan", {})
+        made.go(5)
+        made.crash()
+        made.api.edit("Workspace", NAMESPACE, "orphan", lambda raw: raw["metadata"].update(finalizers=[]))
+        made.api.delete("Workspace", NAMESPACE, "orphan")
+        made.api.create("Workspace", NAMESPACE, "new", {})
+        made.api.create("WorkspaceOperation", NAMESPACE, "stop", {"operation": "Stop", "selector": {}})
+        made.calls.clear()
+        made.api.writes.clear()
+        made.start(Settings(dry_run=True))
+        made.go(60)
+        assert (made.calls, made.api.writes) == ([], [])
+        assert only_container(made)
 
 
 def test_a_host_that_was_deleted_and_made_again_is_connected_to_afresh() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, tzinfo
 from types import SimpleNamespace
@@ -18,8 +18,8 @@ from controller.engine.cache import HostCache
 from controller.engine.memory import MemoryEngine
 from controller.engine.protocol import Engine
 from controller.engine.pulls import ImagePuller
+from controller.lease import Onlooker
 from controller.settings import Settings
-from tests.controller.in_memory import Alone
 from tests.fuzz.apiserver import CLUSTER, ApiServer, Client, Object
 from tests.fuzz.truth import WatchedHost
 from tests.virtual_time import VirtualLoop
@@ -37,7 +37,7 @@ HOST_SPEC = {
 class World:
     """Everything of one run. `go(seconds)` lets virtual time pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, host_spec: Mapping[str, Any] = HOST_SPEC) -> None:
         self.loop = VirtualLoop()
         self._exits = ExitStack()
         self._exits.enter_context(_clocks(self.loop))
@@ -46,18 +46,18 @@ class World:
         self.calls: list[str] = []  # mutating ones, of all controllers
         self._fatal: tuple[int, bool] | None = None  # the number of a mutating call, and whether after it
         self.controller = Controller(self)
-        self.api.create("DockerHost", "", HOST, HOST_SPEC)
-        self._run(self.controller.begin())
+        self.api.create("DockerHost", "", HOST, host_spec)
+        self._run(self.controller.begin(Settings()))
 
     def go(self, seconds: float) -> None:
         """Time passes; a controller that crashes meanwhile stays down."""
         self._run(asyncio.sleep(seconds))
 
-    def start(self) -> None:
+    def start(self, settings: Settings | None = None) -> None:
         """Starts a controller unless one runs."""
         if self.controller.dead:
             self.controller = Controller(self)
-            self._run(self.controller.begin())
+            self._run(self.controller.begin(settings or Settings()))
 
     def crash(self) -> None:
         """The controller ends at once; what it remembers is lost."""
@@ -99,14 +99,14 @@ class Controller:
         self._world, self.dead = world, False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def begin(self) -> None:
+    async def begin(self, settings: Settings) -> None:
         world = self._world
         kube: Any = Client(world.api, functools.partial(world.around, self))
 
         async def connect(wanted: DockerHost) -> Engine:
             return _HookedEngine(self)
 
-        self.app = App(Settings(), kube, lambda *_: connect, lambda _, on_change: Alone(on_change))
+        self.app = App(settings, kube, lambda *_: connect, lambda _, on_change: Onlooker(on_change))
         self.app._build(CLUSTER)
         world.api.watcher = self._deliver
         for name, work in self.app._loops().items():
@@ -195,9 +195,9 @@ def _clocks(loop: VirtualLoop) -> Iterator[None]:
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(host_spec: Mapping[str, Any] = HOST_SPEC) -> Iterator[World]:
     """A world, closed at the end."""
-    made = World()
+    made = World(host_spec)
     try:
         yield made
     finally:
