@@ -15,7 +15,7 @@ from typing import Any
 
 import docker
 
-from controller import naming
+from controller.api import GROUP
 from devcluster import Engine
 
 NETWORK = "bench-docker"
@@ -77,7 +77,7 @@ class DockerSide:
         config, host = model["Config"], model["HostConfig"]
         kept = ("Init", "IpcMode", "RestartPolicy", "LogConfig", "CapAdd", "CapDrop", "SecurityOpt", "NanoCpus")
         limits = ("CpuShares", "Memory", "MemorySwap", "MemoryReservation", "PidsLimit")
-        labels = {key.replace(naming.GROUP, LABEL): value for key, value in config["Labels"].items()}
+        labels = {key.replace(GROUP, LABEL): value for key, value in config["Labels"].items()}
         return {
             **{
                 key: config[key]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-GROUP = "aicli.dev"
+from controller.api import ABANDON, GROUP, RESTARTED_AT
+
 LABEL_CLUSTER = f"{GROUP}/cluster"
 LABEL_NAMESPACE = f"{GROUP}/namespace"
 LABEL_NAME = f"{GROUP}/name"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from controller import naming
-from controller.api import HostPolicy
+from controller.api import GROUP, HostPolicy
 from controller.errors import ConfigurationError, PolicyViolation
 from controller.observed import Limits
 from controller.policy.capabilities import ALL, DEFAULT_DROPS, capability_allowed, capability_name
@@ -103,7 +103,7 @@ def _labels(labels: Any, body: Mapping[str, Any], policy: HostPolicy, namespace:
     if labels[naming.LABEL_NAMESPACE] != namespace:
         _refuse("Labels", f"{naming.LABEL_NAMESPACE} must be {namespace!r}")
     for key in labels:
-        if not key.startswith(f"{naming.GROUP}/"):
+        if not key.startswith(f"{GROUP}/"):
             _refuse("Labels", f"{key!r} is not one of ours; other tools act on labels")
 
 

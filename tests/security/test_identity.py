@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from controller import naming
+from controller.api import GROUP
 from devcluster import sample
 from tests.security.stack import PATIENCE, Stack, Tenant
 from tests.waiting import eventually
@@ -16,7 +17,7 @@ identity = pytest.mark.threat("identity")
 def _forged(stack: Stack, victim: Tenant, name: str) -> dict[str, str]:
     """The labels of a neighbour's container."""
     labels: dict[str, str] = stack.running(victim, name)["Config"]["Labels"]
-    return {key: value for key, value in labels.items() if key.startswith(naming.GROUP)}
+    return {key: value for key, value in labels.items() if key.startswith(GROUP)}
 
 
 @injection
