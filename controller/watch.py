@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 PLURALS = {"Workspace": "workspaces", "DockerHost": "dockerhosts", "WorkspaceOperation": "workspaceoperations"}
 Deliver = Callable[[str, str | None, Mapping[str, Any]], None]  # kind, event type, object
 RESTART_AFTER = (1.0, 30.0)  # seconds; the first wait and the longest
+INVALID = 422  # HTTP status; from a server without WatchList (before Kubernetes 1.34, or switched off)
 INSIST_EVERY = 1.0  # seconds between cancellations of what an operator that ends has left behind
 
 
@@ -51,6 +52,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self.last_event: dict[str, float] = {}  # by kind, monotonic seconds
         self.restarts = 0
+        self._streaming = True  # what is there comes with the watch, object by object, and not in a list before it
 
     def start(self) -> None:
         """Starts watching."""
@@ -74,7 +76,11 @@ class Watch:
             began = time.monotonic()
             try:
                 asyncio.run(self._operate())
-            except Exception:
+            except Exception as error:
+                if self._streaming and getattr(error, "status", None) == INVALID:
+                    logger.info("the API server doesn't stream what is there: it is listed instead")
+                    self._streaming = False
+                    continue
                 logger.exception("the watch ended and is started again")
             wait = RESTART_AFTER[0] if time.monotonic() - began > longest else min(wait * 2, longest)
             self.restarts += 1
@@ -94,7 +100,7 @@ class Watch:
         ending = _tells_its_end(registry)
         operator = kopf.operator(
             registry=registry,
-            settings=_settings(),
+            settings=_settings(self._streaming),
             identity=cast(Any, FIELD_MANAGER),  # or kopf asks who we are: in an image the user has no name
             clusterwide=True,
             standalone=True,
@@ -166,7 +172,7 @@ class _NothingKept(kopf.DiffBaseStorage):
         raise NotImplementedError("only what handlers of changes have handled is stored, and there are none")
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(streaming: bool) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.diffbase_storage = _NothingKept()
     settings.posting.enabled = False  # our own events are aggregated; kopf's are not
@@ -176,6 +182,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10.0
     settings.watching.inactivity_timeout = 70.0  # seconds until a silent connection counts as dead; not below 62
     settings.watching.reconnect_backoff = 0.5  # seconds; a stream that is closed at once must not become a busy loop
-    settings.queueing.idle_timeout = 1.0  # seconds that an object's task and queue stay: a thousand come at once
+    settings.watching.initial_streaming = streaming
+    settings.queueing.worker_limit = 100  # tasks for objects: thousands come at once, and each is only handed on
+    settings.queueing.idle_timeout = 0.05  # seconds that such a task waits for more of its object
     settings.queueing.exit_timeout = 1.0
     return settings

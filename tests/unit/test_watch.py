@@ -9,6 +9,7 @@ from typing import Any, cast
 import kopf
 import pytest
 from kopf._cogs.aiokits import aioadapters
+from kopf._cogs.clients import errors
 from kopf._core.intents import causes
 
 from controller import watch
@@ -69,6 +70,25 @@ async def test_an_operator_that_waits_for_a_task_which_took_its_end_for_a_pause_
         await eventually_async(lambda: len(lives) >= 3, 10.0)
     finally:
         await watching.close(5.0)
+
+
+async def test_what_an_api_server_does_not_stream_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    streamed: list[bool] = []
+
+    async def operator(*, settings: kopf.OperatorSettings, stop_flag: Any, **_: Any) -> None:
+        streamed.append(settings.watching.initial_streaming)
+        if settings.watching.initial_streaming:
+            raise errors.APIUnprocessableEntityError("sendInitialEvents: Forbidden", status=422, headers={})
+        await aioadapters.wait_flag(stop_flag)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    watching = watch.Watch(lambda kind, event, raw: None)
+    watching.start()
+    try:
+        await eventually_async(lambda: len(streamed) == 2, 10.0)
+    finally:
+        await watching.close(5.0)
+    assert streamed == [True, False]
 
 
 @pytest.mark.parametrize(("host", "address"), [("10.96.0.1", "10.96.0.1"), ("fd00::1", "[fd00::1]")])
