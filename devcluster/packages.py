@@ -11,6 +11,7 @@ ENGINE = ("docker.io", "containerd", "iptables", "iproute2", "tini")
 SAMPLE_IMAGE = ("busybox-static",)
 RUNC_BUILD = ("gcc", "libc6-dev", "pkg-config", "libseccomp-dev")
 OBSERVABILITY = ("prometheus",)
+COMMANDS = {"docker.io": "dockerd", "containerd": "containerd"}  # from elsewhere (docker-ce) they are as good
 TESTS = (*ENGINE, *SAMPLE_IMAGE, *RUNC_BUILD, *OBSERVABILITY, "util-linux")
 
 
@@ -29,17 +30,18 @@ def install(packages: Sequence[str]) -> None:
 
 
 def missing(packages: Iterable[str]) -> list[str]:
-    """Which of the packages dpkg does not call installed, in the order asked for."""
+    """Which of the packages dpkg does not call installed, in the order asked for, less those whose command is there."""
+    wanted = [package for package in packages if shutil.which(COMMANDS.get(package, "")) is None]
     if shutil.which("dpkg-query") is None:
-        return list(packages)
+        return wanted
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n"]
     listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     present = {line.split()[0] for line in listed.splitlines() if line.split()[1:2] == ["ii"]}
-    return [package for package in packages if package not in present]
+    return [package for package in wanted if package not in present]
 
 
 def _apt_get(packages: Sequence[str]) -> None:
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "--no-remove", *packages]
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:  # the lists of a new machine are empty or old

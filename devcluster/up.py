@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -87,8 +88,21 @@ def _apply_crds() -> None:
 def _apply_samples() -> None:
     documents = [yaml.safe_load((_SAMPLES / f"{name}.yaml").read_text()) for name in ("dockerhost", "workspace")]
     documents[0]["spec"]["endpoint"] = local_engine.endpoint()
-    text = yaml.safe_dump_all(documents)
-    session.kubectl("apply", "--server-side", "--force-conflicts", _MANAGER, "-f", "-", stdin=text)
+    text = yaml.safe_dump_all(document for document in documents if not _is_somebodys(document))
+    if text:
+        session.kubectl("apply", "--server-side", "--force-conflicts", _MANAGER, "-f", "-", stdin=text)
+
+
+def _is_somebodys(sample: dict[str, Any]) -> bool:
+    """Whether it is there already on a cluster that isn't ours: its administrators decide what a host lets in."""
+    if session.external_kubeconfig() is None:
+        return False
+    kind, name = sample["kind"].lower(), sample["metadata"]["name"]
+    namespace = sample["metadata"].get("namespace", "default")
+    there = bool(session.kubectl("get", kind, name, "--namespace", namespace, "--ignore-not-found", "-o", "name"))
+    if there:
+        say(f"{sample['kind']} {name} is there already and stays as it is")
+    return there
 
 
 def _remember() -> None:

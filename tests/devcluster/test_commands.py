@@ -94,6 +94,12 @@ def test_up_uses_the_cluster_that_kubeconfig_names(
     assert done.returncode == 0, done.stderr
     assert cluster.kubectl("get", "workspace", "sample", "-o", "name") == "workspace.aicli.dev/sample\n"
     assert "pid" not in devcluster("status").stdout
+    narrower = '{"spec":{"policy":{"images":["registry.example.com/*"]}}}'
+    cluster.kubectl("patch", "dockerhost", "default", "--type=merge", "-p", narrower)
+    again = devcluster("up", "--no-controller", KUBECONFIG=config, DOCKER_HOST=engine.endpoint)
+    assert "DockerHost default is there already and stays as it is" in again.stderr
+    images = cluster.kubectl("get", "dockerhost", "default", "-o", "jsonpath={.spec.policy.images}")
+    assert images == '["registry.example.com/*"]'
 
 
 def test_a_cluster_that_does_not_answer_is_named(devcluster: Command, tmp_path: Path) -> None:
@@ -118,6 +124,8 @@ def test_the_controller_alone_needs_the_control_plane(devcluster: Command) -> No
 
 def test_packages_that_are_there_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert packages.missing(["dpkg", "no-such-package"]) == ["no-such-package"]
+    monkeypatch.setitem(packages.COMMANDS, "had-from-elsewhere", "sh")
+    assert packages.missing(["had-from-elsewhere", "no-such-package"]) == ["no-such-package"]
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     packages.install(["dpkg"])
     with pytest.raises(DevclusterError, match="apt-get install no-such-package"):
