@@ -14,11 +14,17 @@ from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
 from devcluster.reaper import reaper
+from tests.tables import TABLES, Gathering, Tables
 
 settings.register_profile("shared-machine", deadline=None)  # a slow example says nothing of the code
 settings.load_profile("shared-machine")
 _CONTROLLERS = pytest.StashKey[list[Process]]()
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TABLES] = Tables()
+    config.pluginmanager.register(Gathering())
 
 
 class Kubectl(Protocol):

@@ -18,16 +18,12 @@ from devcluster.ports import free_port
 from tests.faults.api import Api
 from tests.faults.oracle import Oracle
 from tests.faults.proxy import Proxy
-from tests.faults.report import Row, Tally
+from tests.faults.report import Row
 from tests.faults.rig import PATIENCE, SERVICE_ACCOUNT, SYSTEM, Rig, host_body, prepare, through
+from tests.tables import TABLES
 from tests.waiting import eventually
 
-_TALLY = pytest.StashKey[Tally]()
 _numbers = itertools.count(1)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_TALLY] = Tally()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,22 +39,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Prints the table, after everything else."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    tally = config.stash.get(_TALLY, None)
-    if reporter and tally and any(row.injected for row in tally.rows.values()):
-        for line in tally.lines():
-            reporter.write_line(line)
-
-
 class _NoRig:
     processes: tuple[Process, ...] = ()
 
 
 def _row_of(item: pytest.Item) -> Row | None:
     match = re.match(r"test_(\d\d)_", item.name)
-    return item.config.stash[_TALLY].rows[int(match[1])] if match and "faults" in item.path.parts else None
+    return item.config.stash[TABLES].faults.rows[int(match[1])] if match and "faults" in item.path.parts else None
 
 
 @pytest.fixture

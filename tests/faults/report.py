@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 FAULTS = {
     1: "controller killed at every mutating call",
@@ -45,7 +46,7 @@ class Row:
     injected: int = 0
     survived: int = 0
     worst: float = 0.0  # seconds from the end of a fault until everything had converged
-    failed: bool = False
+    failed: bool = False  # some test of it, though it may have passed when it was run again
 
     def inject(self, times: int = 1) -> float:
         """A fault was made; gives the moment (monotonic)."""
@@ -59,12 +60,33 @@ class Row:
         self.worst = max(self.worst, took)
         return took
 
+    def add(self, other: Row) -> None:
+        """Adds what another process has seen of the same fault."""
+        self.injected += other.injected
+        self.survived += other.survived
+        self.worst = max(self.worst, other.worst)
+        self.failed = self.failed or other.failed
+
 
 @dataclass
 class Tally:
     """All rows."""
 
     rows: dict[int, Row] = field(default_factory=lambda: {number: Row() for number in FAULTS})
+
+    @property
+    def any(self) -> bool:
+        """Whether a fault was injected at all."""
+        return any(row.injected for row in self.rows.values())
+
+    def dump(self) -> dict[int, dict[str, Any]]:
+        """As plain types."""
+        return {number: asdict(row) for number, row in self.rows.items()}
+
+    def load(self, dumped: dict[int, dict[str, Any]]) -> None:
+        """Adds what another process has seen."""
+        for number, row in dumped.items():
+            self.rows[number].add(Row(**row))
 
     def lines(self) -> Iterable[str]:
         """The table, and the sum as its last line."""
@@ -73,6 +95,7 @@ class Tally:
         for number, name in FAULTS.items():
             row = self.rows[number]
             worst = f"{row.worst:.1f} s" if row.survived else "-"
-            yield f"{number:>2}  {name:<{width}}  {row.injected:>8}  {row.survived:>8}  {worst:>14}"
+            failed = "  a test of it failed" if row.failed else ""
+            yield f"{number:>2}  {name:<{width}}  {row.injected:>8}  {row.survived:>8}  {worst:>14}{failed}"
         held = sum(1 for r in self.rows.values() if r.injected and r.survived == r.injected and not r.failed)
         yield f"faults: {held} of {len(FAULTS)} survived"

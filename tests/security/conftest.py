@@ -10,17 +10,15 @@ from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
 from tests.security.api import Api
-from tests.security.report import THREATS, Tally
+from tests.security.report import THREATS
 from tests.security.stack import PATIENCE, SERVICE_ACCOUNT, SYSTEM, Stack, Tenant
+from tests.tables import TABLES
 from tests.waiting import eventually
-
-_TALLY = pytest.StashKey[Tally]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker that says which row of the threat model a test attacks."""
     config.addinivalue_line("markers", "threat(row): the row of the threat model that the test attacks")
-    config.stash[_TALLY] = Tally()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,19 +27,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     marker = item.get_closest_marker("threat")
     if marker and (report.when == "call" or (report.when == "setup" and not report.passed)):
-        item.config.stash[_TALLY].add(marker.args[0], report.passed)
+        item.config.stash[TABLES].threats.add(marker.args[0], report.passed)
     if report.failed and "stack" in getattr(item, "funcargs", {}):
         report.sections.append(("controller", item.funcargs["stack"].controller.tail(60)))  # type: ignore[attr-defined]
     return report
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Prints the table, after everything else."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    tally = config.stash.get(_TALLY, None)
-    if reporter and tally and tally.any:
-        for line in tally.lines():
-            reporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

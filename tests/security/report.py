@@ -35,6 +35,15 @@ class Tally:
         """Counts one attack."""
         self.results[row].append(stopped)
 
+    def dump(self) -> dict[str, list[bool]]:
+        """As plain types."""
+        return self.results
+
+    def load(self, dumped: dict[str, list[bool]]) -> None:
+        """Adds what another process has counted."""
+        for row, stopped in dumped.items():
+            self.results[row] += stopped
+
     @property
     def any(self) -> bool:
         """Whether an attack was made at all."""
