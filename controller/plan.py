@@ -16,10 +16,12 @@ from controller.api import DesiredState, FallbackAction, UpdatePolicy
 from controller.backoff import Accounting, account
 from controller.desired import Desired
 from controller.drift import changed_references, choose, limits_differ
+from controller.errors import ConfigurationError
 from controller.history import HEARS_AFTER, History, Now, Sent
 from controller.observed import Container, ContainerState, Health, Observed
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
+ENFORCED_GRACE = 10  # seconds at most, where the host's policy stops it: a tenant's own wish counts no more
 TOLD_FIRST = 0.1  # seconds; by then the status is written
 IN_PLACE = ("Update", "Rename")  # a failure of these holds back nothing else
 PREPARATION = ("AddFinalizer", "RecordRestart", "EnsureImage", "Create")  # pointless without the step they prepare
@@ -106,6 +108,7 @@ class _Planner:
         self.desired, self.observed, self.history, self.now = desired, observed, history, now
         self.references = history.memory.references
         self.stopping: set[str] = set()
+        self.grace = min(desired.grace, ENFORCED_GRACE) if self._must_stop() else desired.grace
         self.main = choose(desired, observed.containers, self.references)
         self.others = tuple(c for c in observed.containers if c is not self.main)
         self.restart = desired.refusal is None and restart_wanted(desired, history)
@@ -318,14 +321,22 @@ class _Planner:
         """The stop signal, once; when the grace period is over, SIGKILL; until then nothing."""
         self.stopping.add(container.id)
         sent = self._sent(container)
+        if sent is None and self._signal_refused():
+            return [act.Kill(container.id, reason=f"{reason}; the engine refuses its image's stop signal")]
         if sent is None:
             return [act.Signal(container.id, container.stop_signal, asked, reason=reason)]
         if sent.early and self.now.mono >= sent.at + HEARS_AFTER:
             again = f"{reason}; the first signal came right after its start and may have been missed"
             return [act.Signal(container.id, container.stop_signal, asked, reason=again)]
-        if self.now.mono >= sent.at + self.desired.grace:
-            return [act.Kill(container.id, reason=f"{reason}; it did not end in {self.desired.grace} s")]
+        if self.now.mono >= sent.at + self.grace:
+            return [act.Kill(container.id, reason=f"{reason}; it did not end in {self.grace} s")]
         return []
+
+    def _signal_refused(self) -> bool:
+        """Whether there is no way to stop it gently: images can name signals that don't exist, and then the engine
+        takes none but SIGKILL."""
+        failure = self.history.memory.failures.get("Signal")
+        return failure is not None and isinstance(failure.error, ConfigurationError)
 
     def _sent(self, container: Container) -> Sent | None:
         """The stop signal that we sent to this run of the container (a later run has another start time)."""
@@ -342,7 +353,7 @@ class _Planner:
         why: str = "",
     ) -> Plan:
         sent = [s for c in stopping if c.is_live and (s := self._sent(c)) is not None]
-        ends = [s.at + (HEARS_AFTER if s.early else self.desired.grace) for s in sent]
+        ends = [s.at + (HEARS_AFTER if s.early else self.grace) for s in sent]
         wakes = [t for t in (*ends, wake_at) if t is not None and t > self.now.mono]
         stopped = frozenset(self.stopping)
         return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why, stopped)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from controller import naming
-from controller.errors import EngineError, ImageUnavailable, PolicyViolation, PortInUse
+from controller.errors import ConfigurationError, EngineError, ImageUnavailable, PolicyViolation, PortInUse
 from controller.history import Failure, History, Sent, sent_now
 from controller.observed import Container, ContainerState, Health, Limits
 from controller.plan import Plan, plan
@@ -381,3 +381,28 @@ def test_a_plan_reads_like_a_list_of_steps() -> None:
         "3. Create ws-team-a-shop-0e984725 from alpine:latest: there is no container",
         "4. Start the new container: it should run",
     ]
+
+
+def refused_signal() -> dict[str, Failure]:
+    return {"Signal": Failure(ConfigurationError("Invalid signal: SIGNOPE"), 1, NOW.mono + 10)}
+
+
+@pytest.mark.parametrize("state", ["Stopped", "deleted"])
+def test_a_stop_signal_that_the_engine_refuses_is_followed_by_sigkill(state: str) -> None:
+    wanted = (
+        desired(deletionTimestamp="2026-01-01T12:30:00Z") if state == "deleted" else desired({"desiredState": state})
+    )
+    it = container(desired(), stop_signal="SIGNOPE")
+    assert kinds(plan(wanted, observed(it), history(), NOW)) == ["Signal"]
+    assert kinds(plan(wanted, observed(it), history(memory=memory(failures=refused_signal())), NOW)) == ["Kill"]
+
+
+def test_a_stop_that_the_policy_enforces_waits_for_no_long_grace_period() -> None:
+    wanted = replace(
+        desired({"terminationGracePeriodSeconds": 3600}), refusal=PolicyViolation("image"), stop_refused=True
+    )
+    it = container(desired())
+    sent = {it.id: Sent(NOW.mono - 11, True, it.started_at)}
+    assert kinds(plan(wanted, observed(it), history(memory=memory(signalled=sent)), NOW)) == ["Kill"]
+    asked = desired({"terminationGracePeriodSeconds": 3600, "desiredState": "Stopped"})
+    assert kinds(plan(asked, observed(it), history(memory=memory(signalled=sent)), NOW)) == []
