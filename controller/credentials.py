@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,7 +38,7 @@ async def credentials_for(kube: Kube, namespace: str, secrets: Iterable[str], im
 def _auths(secret: str, text: str | None) -> Mapping[str, Any]:
     try:
         auths = json.loads(text or "")["auths"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         auths = None
     if not isinstance(auths, dict):
         raise ConfigurationError(
@@ -64,9 +63,15 @@ def _credentials(secret: str, registry: str, entry: Mapping[str, Any]) -> Creden
     if not username and entry.get("auth"):
         try:
             username, _, password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            raise ConfigurationError(
-                f"imagePullSecrets: Secret {secret!r} has an `auth` for {registry} that is not base64 of user:password",
-                reason="InvalidImagePullSecret",
-            ) from None
+        except ValueError:
+            raise _invalid(secret, registry, "an `auth`", "base64 of user:password") from None
+    try:
+        (username + password).encode()
+    except UnicodeEncodeError:  # JSON can hold half a character
+        raise _invalid(secret, registry, "a username or password", "text") from None
     return Credentials(registry, username, password)
+
+
+def _invalid(secret: str, registry: str, what: str, wanted: str) -> ConfigurationError:
+    message = f"imagePullSecrets: Secret {secret!r} has {what} for {registry} that is not {wanted}"
+    return ConfigurationError(message, reason="InvalidImagePullSecret")

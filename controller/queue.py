@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
-RETRY_AFTER_BUG = 5.0  # seconds; a worker handles all expected errors itself
-WORKERS = 64  # for each group; far more than a host works on at once, and few enough for memory when thousands come
+RETRY_AFTER_BUG = (5.0, 300.0)  # seconds, doubled each time; a worker handles all expected errors itself
+WORKERS = 16  # for each group: as much as a host gains from, few enough for memory and neighbours when thousands come
 
 
 class KeyedQueue(Generic[Key]):
@@ -30,6 +30,7 @@ class KeyedQueue(Generic[Key]):
         self._busy: dict[Hashable, int] = {}  # by group: how many workers
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failed: dict[Key, int] = {}  # how often in a row
         self._closed = False
         self.on_wait: Callable[[float], None] = lambda seconds: None  # told how long each key waited
 
@@ -61,6 +62,7 @@ class KeyedQueue(Generic[Key]):
     def forget(self, key: Key) -> None:
         """Drops the key's timer; the object is gone."""
         self.wake_at(key, None)
+        self._failed.pop(key, None)
 
     async def close(self, grace: float) -> None:
         """Takes no more keys; gives workers `grace` seconds to end, then cancels them."""
@@ -101,15 +103,22 @@ class KeyedQueue(Generic[Key]):
     async def _work(self, key: Key, group: Hashable) -> None:
         try:
             await self._worker(key)
+            self._failed.pop(key, None)
         except Exception:
             logger.exception("the worker failed; it is tried again", extra={"key": str(key)})
-            self.wake_at(key, asyncio.get_running_loop().time() + RETRY_AFTER_BUG)
+            self._retry(key)
         finally:
             del self._tasks[key]
             self._leave(group)
             if key in self._dirty:
                 self._line_up(key)
             self._start_next(group)
+
+    def _retry(self, key: Key) -> None:
+        first, longest = RETRY_AFTER_BUG
+        self._failed[key] = self._failed.get(key, 0) + 1
+        wait = min(first * 2 ** min(self._failed[key] - 1, 10), longest)
+        self.wake_at(key, asyncio.get_running_loop().time() + wait)
 
     def _leave(self, group: Hashable) -> None:
         self._busy[group] -= 1

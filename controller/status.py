@@ -19,6 +19,7 @@ from controller.api import (
     Usage,
     WorkspaceStatus,
 )
+from controller.api.workspace_status import MAX_PENDING_CHANGES
 from controller.backoff import Accounting, is_passing
 from controller.desired import Desired
 from controller.drift import choose, limits_differ
@@ -66,7 +67,7 @@ def status(
             "last_restart_request": _restart_request(desired, observed, history),
             "next_retry_at": _next_retry(desired, plan, where, history, previous, now),
             "last_error": None if where.ready == "True" else _last_error(desired, observed, history, previous, now),
-            "pending_changes": plan.pending,
+            "pending_changes": _cut(plan.pending),
             "usage": usage,
             **(_of_container(desired, main) if observed.known else {}),
             **(_of_accounting(accounting, previous) if accounting else _forgiven(desired, history)),
@@ -302,6 +303,14 @@ def _ports(desired: Desired, main: Container) -> tuple[PortStatus, ...]:
         for port, at in found
         if at is not None
     )
+
+
+def _cut(changes: tuple[str, ...]) -> tuple[str, ...]:
+    """As many as a status takes; a Workspace may refer to more Secrets than that."""
+    if len(changes) <= MAX_PENDING_CHANGES:
+        return changes
+    kept = changes[: MAX_PENDING_CHANGES - 1]
+    return (*kept, f"and {len(changes) - len(kept)} more")
 
 
 def _of_accounting(accounting: Accounting, previous: WorkspaceStatus) -> dict[str, object]:

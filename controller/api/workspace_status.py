@@ -10,6 +10,8 @@ from controller.api.meta import Conditions
 from controller.api.model import Deadline, LongText, MicroTimestamp, ShortText, StatusModel, Timestamp
 from controller.api.rules import ListMap
 
+MAX_PENDING_CHANGES = 64
+
 
 class Phase(StrEnum):
     """One word for people; programs read the conditions."""
@@ -125,7 +127,7 @@ class WorkspaceStatus(StatusModel):
     """When the next try is due."""
     last_restart_request: ShortText | None = None
     """Value of the annotation aicli.dev/restartedAt that was last acted on."""
-    pending_changes: Annotated[tuple[ShortText, ...], Field(max_length=64)] = ()
+    pending_changes: Annotated[tuple[ShortText, ...], Field(max_length=MAX_PENDING_CHANGES)] = ()
     """What waits for a restart to be applied: fields of the spec, Secrets, ConfigMaps."""
     last_termination: LastTermination | None = None
     """How the container last ended."""

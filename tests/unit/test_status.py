@@ -275,3 +275,11 @@ def test_an_error_goes_when_all_is_as_declared() -> None:
     before = told(desired(), observed(), history(memory=failed))
     wanted = desired()
     assert told(wanted, observed(container(wanted)), previous=before).last_error is None
+
+
+def test_more_pending_changes_than_a_status_takes_are_counted() -> None:
+    wanted = desired()
+    decided = replace(plan(wanted, observed(container(wanted)), history(), NOW), pending=tuple(map(str, range(200))))
+    told = status(wanted, observed(container(wanted)), decided, history(), WorkspaceStatus(), NOW)
+    assert len(told.pending_changes) == 64
+    assert told.pending_changes[-1] == "and 137 more"
