@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from controller.hosts import Host
 from controller.outcome import Outcome
 
 logger = logging.getLogger(__name__)
+HARMLESS_LABELS = ("org.opencontainers.image.",)  # they only describe
 
 
 class Surroundings(Protocol):
@@ -44,6 +45,9 @@ class Surroundings(Protocol):
     async def environment(self, spec: ContainerSpec) -> tuple[dict[str, str], str]: ...
 
     async def ensure_image(self, image: str) -> str: ...
+
+    @property
+    def image_labels(self) -> tuple[str, ...]: ...
 
     def done(self, action: act.Action, container: str | None, seconds: float) -> None: ...
 
@@ -117,6 +121,7 @@ class Execution:
         spec = action.spec
         if references:
             spec = replace(spec, labels=(*spec.labels, (naming.LABEL_REFERENCES, references)))
+        spec = replace(spec, labels=(*spec.labels, *_without(self._around.image_labels, dict(spec.labels))))
         if spec.network is not None:
             self._host.networks_used += 1
         async with self._host.cache.while_known():
@@ -181,3 +186,8 @@ class Execution:
         if not isinstance(action, act.Start) or isinstance(error, (CallTimeout, HostUnreachable)):
             return None
         return self._created or (action.container if isinstance(error, NetworkUnavailable) else None)
+
+
+def _without(image_labels: tuple[str, ...], ours: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Labels that take away the image's own: other tools on the host act on labels, and a tenant may make images."""
+    return [(key, "") for key in image_labels if key not in ours and not key.startswith(HARMLESS_LABELS)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,12 @@ class Data:
 
     version: str  # uid:resourceVersion
     values: Mapping[str, str]
+
+    def only(self, keys: Collection[str] | None) -> Data:
+        """Without the values that nobody asks for (None: all are): a Secret may be as large as 1 MB."""
+        if keys is None:
+            return self
+        return Data(self.version, {key: value for key, value in self.values.items() if key in keys})
 
     def __repr__(self) -> str:
         return f"Data({self.version})"

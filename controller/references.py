@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from lightkube.core.exceptions import ApiError
 
 from controller.container_spec import ContainerSpec, EnvVar, KeyRef
-from controller.errors import ReferenceForbidden, ReferenceNotFound
+from controller.errors import ConfigurationError, ReferenceForbidden, ReferenceNotFound
 from controller.kube import ApiUnavailable, Data, Kube
+from controller.policy import MAX_ENV_BYTES
 
 logger = logging.getLogger(__name__)
 ABSENT = "absent"
@@ -55,11 +56,16 @@ class References:
         Raises:
             ReferenceNotFound: an object or a key that isn't optional is missing; the message names both.
             ReferenceForbidden: we have no right to read an object.
+            ConfigurationError: it is more than a container can be given.
             ApiUnavailable: the API server didn't answer.
         """
-        data = {}
+        wanted, data, size = _wanted(spec.env), {}, 0
         for ref in spec.references:
-            data[(ref.kind, ref.name)] = await self._read((spec.namespace, ref.kind, ref.name))
+            found = await self._read((spec.namespace, ref.kind, ref.name))
+            data[(ref.kind, ref.name)] = found = found.only(wanted[(ref.kind, ref.name)]) if found else None
+            size += sum(len(key) + len(value) for key, value in found.values.items()) if found else 0
+            if size > MAX_ENV_BYTES:  # before more of it is held
+                raise ConfigurationError(f"env: Secrets and ConfigMaps bring more than {MAX_ENV_BYTES} bytes")
         env: dict[str, str] = {}
         for variable in spec.env:
             env.update(_values(variable, data, spec.namespace))
@@ -92,6 +98,16 @@ class References:
         found = await self._kube.data(kind, namespace, name)
         self._versions[source] = found.version if found else ABSENT
         return found
+
+
+def _wanted(env: Iterable[EnvVar]) -> dict[tuple[str, str], set[str] | None]:
+    """By object which of its keys are asked for; None for all."""
+    wanted: dict[tuple[str, str], set[str] | None] = {}
+    for ref in (variable.source for variable in env):
+        if ref is not None:
+            keys = wanted.setdefault((ref.kind, ref.name), set())
+            wanted[(ref.kind, ref.name)] = None if keys is None or ref.key is None else keys | {ref.key}
+    return wanted
 
 
 def _values(variable: EnvVar, data: dict[tuple[str, str], Data | None], namespace: str) -> dict[str, str]:

@@ -33,7 +33,8 @@ def find_image(call: Call, reference: str) -> Image | None:
             return None
         raise
     found, version = answer.json(), answer.headers.get("Api-Version", "1.41")
-    return Image(found["Id"], tuple(found.get("RepoDigests") or ()), _was_pulled(found, version, name))
+    labels = (found.get("Config") or {}).get("Labels") or ()
+    return Image(found["Id"], tuple(found.get("RepoDigests") or ()), _was_pulled(found, version, name), tuple(labels))
 
 
 def _was_pulled(found: Mapping[str, Any], api_version: str, name: str) -> bool:

@@ -69,6 +69,7 @@ class Image:
     id: str
     digests: tuple[str, ...]  # repository@sha256:..., empty for one that was made here
     from_registry: bool  # whether it was pulled: then each tenant must show the right to pull it
+    labels: tuple[str, ...] = ()  # the keys of its labels, which the engine would give to containers
 
 
 class CallObserver(Protocol):

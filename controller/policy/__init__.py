@@ -4,9 +4,9 @@ Said twice: `violation` early, on what is wanted, in the words of the Workspace'
 body that the engine is about to get. The second trusts nothing that came before it.
 """
 
-from controller.policy.body import check_body
+from controller.policy.body import MAX_ENV_BYTES, check_body
 from controller.policy.images import normalize_image
 from controller.policy.problems import policy_problems
 from controller.policy.spec import violation
 
-__all__ = ["check_body", "normalize_image", "policy_problems", "violation"]
+__all__ = ["MAX_ENV_BYTES", "check_body", "normalize_image", "policy_problems", "violation"]

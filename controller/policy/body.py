@@ -26,6 +26,9 @@ from controller.policy.targets import target_problem
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 """Log rotation of every container: a flood of output fills 30 MB and no more."""
 
+MAX_ENV_BYTES = 2_000_000
+"""Of a container's environment: the kernel starts nothing with more than 2 MiB, and we would have to hold it."""
+
 _IDENTITY = (naming.LABEL_CLUSTER, naming.LABEL_NAMESPACE, naming.LABEL_NAME, naming.LABEL_UID)
 _NO_NEW_PRIVILEGES = ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true")
 _NETWORK_ID = re.compile(r"[0-9a-f]{64}")
@@ -103,7 +106,7 @@ def _labels(labels: Any, body: Mapping[str, Any], policy: HostPolicy, namespace:
     if labels[naming.LABEL_NAMESPACE] != namespace:
         _refuse("Labels", f"{naming.LABEL_NAMESPACE} must be {namespace!r}")
     for key in labels:
-        if not key.startswith(f"{GROUP}/"):
+        if not key.startswith(f"{GROUP}/") and labels[key] != "":  # empty: takes away what the image says
             _refuse("Labels", f"{key!r} is not one of ours; other tools act on labels")
 
 
@@ -124,6 +127,8 @@ def _env(env: Any, body: Mapping[str, Any], policy: HostPolicy, namespace: str) 
         if not isinstance(entry, str) or entry.find("=") < 1 or "\0" in entry:
             name = entry.partition("=")[0] if isinstance(entry, str) and "=" in entry else "an entry"
             _refuse("Env", f"{name[:64]!r} must be NAME=value without NUL")
+    if sum(map(len, env or ())) > MAX_ENV_BYTES:
+        _refuse("Env", f"must have {MAX_ENV_BYTES} bytes at most, all in all")
 
 
 def _endpoints(config: Any, body: Mapping[str, Any], policy: HostPolicy, namespace: str) -> None:

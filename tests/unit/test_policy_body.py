@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from controller import naming
 from controller.api import HostPolicy
 from controller.errors import PolicyViolation
-from controller.policy import check_body
+from controller.policy import MAX_ENV_BYTES, check_body
 from tests.unit.policy_examples import GI, container_body, host_policy
 
 BIND = {"Type": "bind", "Source": "/srv/projects/team-a/shop", "Target": "/workspace"}
@@ -304,3 +304,14 @@ def test_no_key_that_is_not_known_gets_through(key: str, value: Any) -> None:
         if key not in known and key not in optional:
             (body["HostConfig"] if place else body)[key] = value
             _refused(body)
+
+
+def test_an_environment_that_the_kernel_would_not_take_is_refused() -> None:
+    assert str(MAX_ENV_BYTES) in _refused(_with("Env", [f"V{n}=" + "x" * 100_000 for n in range(21)]))
+    _check(_with("Env", [f"V{n}=" + "x" * 100_000 for n in range(19)]))
+
+
+def test_a_label_of_others_may_only_be_taken_away() -> None:
+    labels = container_body()["Labels"]
+    _check(_with("Labels", labels | {"traefik.enable": ""}))
+    assert "traefik.enable" in _refused(_with("Labels", labels | {"traefik.enable": "true"}))
