@@ -57,6 +57,7 @@ _IMAGE_MISSING = re.compile(
     re.IGNORECASE,
 )
 # Not that the registry is down: its name leads nowhere from here. As definitive as a wrong image name, which it may be.
+_RESPONSE_BODY = re.compile(r"(error parsing HTTP \d+) response body: .*", re.DOTALL)
 _REGISTRY_NOWHERE = re.compile(r"no such host|network is unreachable|server misbehaving|name resolution")
 _NETWORK_GONE = re.compile(r"network \S+ not found|could not find a network matching")
 
@@ -82,7 +83,9 @@ def _is_of_ssh(error: BaseException) -> bool:
 
 
 def pull_failure(message: str, reference: str) -> WorkspaceError:
-    """What a registry, or the engine for it, answered to a pull."""
+    """What a registry, or the engine for it, answered to a pull. Not the body of an answer that isn't a registry's: a
+    tenant can name whatever the host reaches."""
+    message = _RESPONSE_BODY.sub(r"\1 answer: is this a registry?", message)
     if "invalid reference format" in message:
         return ImageUnavailable(f"{reference}: not an image reference", reason="InvalidImageName")
     if "no space left on device" in message:

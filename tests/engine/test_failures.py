@@ -133,3 +133,10 @@ def test_values_of_the_environment_are_cut_from_messages() -> None:
     assert str(cleaned) == "bad: *** and ***"
     assert (type(cleaned), cleaned.reason) == (ConfigurationError, "Bad")
     assert "x=1" not in str(without_values(EngineError("invalid environment variable: x=1"), []))
+
+
+def test_what_is_no_registry_has_its_answer_kept_to_itself() -> None:
+    words = "error parsing HTTP 403 response body: invalid character 'd': \"db_password=hunter2\\nmore\""
+    failure = pull_failure(f"Get http://127.0.0.1:9200/v2/: {words}", "127.0.0.1:9200/a:1")
+    assert "hunter2" not in str(failure)
+    assert "HTTP 403 answer: is this a registry?" in str(failure)
