@@ -19,14 +19,14 @@ from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.operations.reconciler import OperationReconciler
 from controller.queue import KeyedQueue
-from controller.reading import parse_workspace, sources_of
+from controller.reading import parse_operation, parse_workspace, sources_of
 from controller.reconcile import Reconciler, World
 from controller.references import References, Source
 from controller.sampler import Sampler
 from controller.settings import Settings
 from controller.store import Key, Store
 from controller.usage import is_wanted
-from controller.users import User, Users
+from controller.users import Users
 from controller.vitals import Vitals
 from controller.watch import Watch
 from controller.web import LoopLag, Server
@@ -94,7 +94,7 @@ class App:
         self.workspaces: Store[Workspace] = Store("Workspace", parse_workspace, self._workspace_changed)
         self.dockerhosts: Store[DockerHost] = Store("DockerHost", DockerHost.model_validate, self._dockerhost_changed)
         self.operations: Store[WorkspaceOperation] = Store(
-            "WorkspaceOperation", WorkspaceOperation.model_validate, self._operation_changed
+            "WorkspaceOperation", parse_operation, self._operation_changed
         )
         self.stores: Mapping[str, Store[Any]] = {
             s.kind: s for s in (self.workspaces, self.dockerhosts, self.operations)
@@ -144,7 +144,7 @@ class App:
         )
         self._reconciler = Reconciler(world)
         self.queues: Mapping[str, KeyedQueue[Key]] = {
-            "workspaces": KeyedQueue(self._reconcile, self._host_of),
+            "workspaces": KeyedQueue(self._reconcile, self._tenant_of),
             "dockerhosts": KeyedQueue(self._reconcile_host),
             "operations": KeyedQueue(self._reconcile_operation),
         }
@@ -193,9 +193,10 @@ class App:
 
     # workers
 
-    def _host_of(self, key: Key) -> str:
+    def _tenant_of(self, key: Key) -> tuple[str, str]:
+        """The host and the namespace: neither a slow host nor a busy tenant takes the workers of others."""
         entry = self.workspaces.get(key)
-        return entry.object.spec.host if entry is not None else ""
+        return (entry.object.spec.host if entry is not None else "", key[0])
 
     async def _reconcile(self, key: Key) -> None:
         self.queues["workspaces"].wake_at(key, await self._reconciler.reconcile(key))
@@ -233,8 +234,11 @@ class App:
                 self._reconciler.forget(gone.uid)
                 self.metrics.gone(gone.uid)
                 self.queues["dockerhosts"].add(("", gone.host))
-                if self._has_containers(gone):
-                    self.collector.soon()
+                host = self.hosts.get(gone.host)
+                if host is not None:
+                    host.puller.forget(key)
+                    if host.cache.observed(gone.uid).containers:  # somebody took its finalizer away
+                        self.collector.soon()
             self.queues["workspaces"].forget(key)
         else:
             if self.users.came(key, entry):
@@ -246,11 +250,6 @@ class App:
         """Of every change of a Workspace: what our own write says (it is Ready now) is what they wait for."""
         for operation in self._operation_reconciler.concerned(key):
             self.queues["operations"].add(operation)
-
-    def _has_containers(self, gone: User) -> bool:
-        """Whether a Workspace went without its container: somebody took its finalizer away."""
-        host = self.hosts.get(gone.host)
-        return host is not None and bool(host.cache.observed(gone.uid).containers)
 
     def _operated(
         self, operation: WorkspaceOperation, previous: WorkspaceOperationStatus, new: WorkspaceOperationStatus

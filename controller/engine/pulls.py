@@ -13,10 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from controller.api import PullPolicy
 from controller.engine.protocol import Credentials, Engine, Image
-from controller.errors import EngineError, ImageUnavailable, WorkspaceError
+from controller.errors import CallTimeout, EngineError, ImageError, ImageUnavailable, WorkspaceError
 from controller.policy import normalize_image
 
 RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
@@ -24,6 +25,7 @@ _OUTCOMES_LAST = (
     300.0  # seconds; a waiter that asks later was stopped meanwhile: for it the outcome is no news any more
 )
 _PULLS_AT_ONCE = 16  # by one host; each has a thread and a connection of its own
+_FOR_ONE_NAMESPACE = 2  # pulls at once, and questions: a registry that drips or hangs holds up nobody else's
 _INLINE = 2.0  # seconds from its first asking; most registries answer a question within that, so it's waited for
 
 Waiter = tuple[str, str]  # namespace and name of a Workspace
@@ -46,6 +48,7 @@ class Pulling:
 @dataclass(slots=True)
 class _Job:
     progress: str
+    namespace: str  # of who asked first
     began: float  # monotonic
     waiters: set[Waiter] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
@@ -69,8 +72,9 @@ class ImagePuller:
         self._engine, self._on_done, self._clock = engine, on_done, clock
         self._jobs: dict[Hashable, _Job] = {}
         self._outcomes: dict[tuple[Waiter, Hashable], _Outcome] = {}  # each is handed out once
-        self._rights: dict[tuple[str, str, str], float] = {}  # until when; by namespace, image ID, credentials
-        self._slots = asyncio.Semaphore(_PULLS_AT_ONCE)
+        self._rights: dict[tuple[str, str, str, str], float] = {}  # until when; by namespace, name, ID, credentials
+        self._all_slots = asyncio.Semaphore(_PULLS_AT_ONCE)
+        self._slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._salt = secrets.token_bytes(16)
 
     async def ensure(
@@ -91,9 +95,17 @@ class ImagePuller:
             )
         if image is None or (pull_policy is PullPolicy.ALWAYS and not pulled):
             return self._join(pull, waiter, lambda job: self._pull(job, name, credentials, key))
-        if image.from_registry and not pulled and not self._has_right(waiter, image, key):
+        if image.from_registry and not pulled and not self._has_right(waiter, name, image, key):
             return await self._ask(name, credentials, key, waiter, image)
         return Present(image)
+
+    def forget(self, waiter: Waiter) -> None:
+        """It waits for nothing any more. What nobody waits for ends."""
+        for key, job in list(self._jobs.items()):
+            job.waiters.discard(waiter)
+            if not job.waiters and job.task is not None:
+                del self._jobs[key]  # at once: who comes next begins anew
+                job.task.cancel()
 
     async def close(self) -> None:
         """Ends all pulls."""
@@ -125,8 +137,10 @@ class ImagePuller:
 
     def _join(self, key: Hashable, waiter: Waiter, work: Callable[[_Job], Awaitable[None]]) -> Pulling:
         job = self._jobs.get(key)
+        if job is None or waiter not in job.waiters:
+            self.forget(waiter)  # of what it wanted before
         if job is None:
-            job = self._jobs[key] = _Job("asking the registry", self._clock())
+            job = self._jobs[key] = _Job("asking the registry", waiter[0], self._clock())
             job.task = asyncio.create_task(self._run(key, job, work), name=f"image {key}")
         job.waiters.add(waiter)
         return Pulling(job.progress)
@@ -141,40 +155,55 @@ class ImagePuller:
             error = EngineError(f"the image can't be had: {type(raised).__name__}")
             error.__cause__ = raised
         finally:
-            del self._jobs[key]
+            if self._jobs.get(key) is job:
+                del self._jobs[key]
         now = self._clock()
         kept = {k: outcome for k, outcome in self._outcomes.items() if now - outcome.time < _OUTCOMES_LAST}
         self._outcomes = kept | {(waiter, key): _Outcome(error, now) for waiter in job.waiters}
         self._on_done(set(job.waiters))
 
     async def _pull(self, job: _Job, name: str, credentials: Credentials | None, key: str) -> None:
-        if self._slots.locked():
+        slots = self._slots_of("pull", job)
+        if slots.locked() or self._all_slots.locked():
             job.progress = "waiting for other pulls"
-        async with self._slots:
+        async with slots, self._all_slots:
             async for progress in self._engine.pull(name, credentials):
                 job.progress = progress
         image = await self._engine.image(name)
         if image is not None:
             for waiter in job.waiters:
-                self._grant(waiter, image, key)
+                self._grant(waiter, name, image, key)
 
     async def _check(self, job: _Job, name: str, credentials: Credentials | None, key: str, image: Image) -> None:
-        if not await self._engine.may_pull(name, credentials):
+        try:
+            async with self._slots_of("ask", job):
+                allowed = await self._engine.may_pull(name, credentials)
+        except CallTimeout as error:
+            raise ImageError(f"{name}: its registry doesn't answer") from error
+        if not allowed:
             raise ImageUnavailable(
                 f"{name} is on the host, but the registry doesn't let this namespace pull it; "
                 "name a Secret with the right to in spec.imagePullSecrets",
                 reason="ImageAccessDenied",
             )
         for waiter in job.waiters:
-            self._grant(waiter, image, key)
+            self._grant(waiter, name, image, key)
 
-    def _grant(self, waiter: Waiter, image: Image, key: str) -> None:
+    def _slots_of(self, kind: str, job: _Job) -> asyncio.Semaphore:
+        """Shared by the jobs of a namespace; a job that several wait for is its first one's."""
+        owner = (kind, job.namespace)
+        slots = self._slots.get(owner)
+        if slots is None:
+            slots = self._slots[owner] = asyncio.Semaphore(_FOR_ONE_NAMESPACE)
+        return slots
+
+    def _grant(self, waiter: Waiter, name: str, image: Image, key: str) -> None:
         now = self._clock()
         self._rights = {right: until for right, until in self._rights.items() if until > now}
-        self._rights[(waiter[0], image.id, key)] = now + RIGHTS_LAST
+        self._rights[(waiter[0], name, image.id, key)] = now + RIGHTS_LAST
 
-    def _has_right(self, waiter: Waiter, image: Image, key: str) -> bool:
-        return self._rights.get((waiter[0], image.id, key), 0.0) > self._clock()
+    def _has_right(self, waiter: Waiter, name: str, image: Image, key: str) -> bool:
+        return self._rights.get((waiter[0], name, image.id, key), 0.0) > self._clock()
 
     def _digest(self, credentials: Credentials | None) -> str:
         """Tells credentials apart without keeping them."""

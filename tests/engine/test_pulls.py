@@ -195,16 +195,65 @@ async def test_a_slow_registry_holds_nobody_up() -> None:
 
 
 @virtual_time
-async def test_pulls_of_many_images_are_bounded() -> None:
+async def test_pulls_of_many_images_are_bounded_for_the_host_and_for_each_namespace() -> None:
     async with scene() as it:
-        images = [f"registry.example.com/app:{number}" for number in range(40)]
-        for image in images:
+        for number in range(40):
+            image = f"registry.example.com/app:{number}"
             it.host.registry.push(image)
-            await it.ensure(image=image)
+            await it.ensure(("team-a", f"w{number}"), image=image)
+        await asyncio.sleep(1)
+        assert it.host.faults.in_flight["pull"] == 2
+        for number in range(40):
+            await it.ensure((f"team-{number}", "w"), image=f"registry.example.com/app:{39 - number}")
+        for number in range(40):
+            image = f"registry.example.com/other:{number}"
+            it.host.registry.push(image)
+            await it.ensure((f"team-{number}", "w"), image=image)
         await asyncio.sleep(1)
         assert it.host.faults.in_flight["pull"] == 16
-        await asyncio.sleep(200)
-        assert all([isinstance(await it.ensure(image=image), Present) for image in images])
+
+
+@virtual_time
+async def test_a_pull_that_nobody_wants_any_more_ends() -> None:
+    async with scene() as it:
+        it.host.registry.push("registry.example.com/team-a/app:2")
+        await it.ensure(SHOP)
+        await it.ensure(OTHER)
+        await asyncio.sleep(1)
+        await it.ensure(SHOP, image="registry.example.com/team-a/app:2")
+        await asyncio.sleep(1)
+        assert it.host.faults.in_flight["pull"] == 2
+        it.puller.forget(OTHER)
+        await asyncio.sleep(1)
+        assert it.host.faults.in_flight["pull"] == 1
+        assert isinstance(await it.ensure(OTHER), Pulling)
+        await asyncio.sleep(60)
+        assert isinstance(await it.ensure(OTHER), Present)
+
+
+@virtual_time
+async def test_the_right_to_an_image_under_one_name_is_none_under_another() -> None:
+    async with scene(private=True) as it:
+        await it.pulled(SHOP, credentials=ALICE)
+        elsewhere = "registry.attacker.example.com/x:1"
+        it.host.registry.push(elsewhere)
+        it.host.images[elsewhere] = it.host.images[APP]
+        assert isinstance(await it.ensure(FOREIGN, PullPolicy.ALWAYS, image=elsewhere), Pulling)
+        await asyncio.sleep(60)
+        await it.ensure(FOREIGN, PullPolicy.ALWAYS, image=elsewhere)
+        with pytest.raises(ImageUnavailable, match="doesn't let this namespace pull"):
+            await it.ensure(FOREIGN)
+
+
+@virtual_time
+async def test_a_registry_that_hangs_is_an_error_of_the_image() -> None:
+    async with scene(private=True) as it:
+        await it.pulled(SHOP, credentials=ALICE)
+        it.host.faults.hang("may_pull")
+        assert isinstance(await it.ensure(FOREIGN, credentials=ALICE), Pulling)
+        await asyncio.sleep(60)
+        with pytest.raises(ImageError, match="doesn't answer"):
+            await it.ensure(FOREIGN, credentials=ALICE)
 
 
 @virtual_time
