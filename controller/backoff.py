@@ -18,7 +18,7 @@ from controller.errors import (
     ReferenceNotFound,
     WorkspaceError,
 )
-from controller.history import ExitSeen, Failure, History, Now
+from controller.history import RESTARTS_AT_ONCE, RESTARTS_PERIOD, ExitSeen, Failure, History, Now
 from controller.observed import Container
 
 TRANSIENT_INITIAL, TRANSIENT_MAX = 1.0, 30.0
@@ -111,10 +111,16 @@ def _count(
         return Accounting(base, history.restart_count, None, True)
     retry = base + 1
     delay = _delay(retry, recovery)
-    exit_seen = _remembered(history, seen) or ExitSeen(seen, now.mono + delay)
+    exit_seen = _remembered(history, seen) or ExitSeen(seen, max(now.mono + delay, _earliest(history)))
     if fresh:
         exit_seen = ExitSeen(seen, now.mono)
     return Accounting(retry, history.restart_count + 1, exit_seen.due, False, exit_seen)
+
+
+def _earliest(history: History) -> float:
+    """When a restart may be made for the host's sake: each costs its kernel more than most workspaces use."""
+    recent = history.memory.restarts
+    return recent[0] + RESTARTS_PERIOD if len(recent) >= RESTARTS_AT_ONCE else 0.0
 
 
 def _counted_before(

@@ -14,6 +14,7 @@ from controller.api import WorkspaceStatus
 from controller.errors import WorkspaceError
 from controller.observed import Container
 
+RESTARTS_AT_ONCE, RESTARTS_PERIOD = 5, 60.0  # so many restarts of a Workspace in so many seconds, whatever it asks for
 HEARS_AFTER = 2.0  # seconds after its start until a container surely hears a signal
 REASON_RESTARTING = "Restarting"
 REASON_RETRIES_EXHAUSTED = "RetriesExhausted"
@@ -65,6 +66,7 @@ class Memory:
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by kind of action
     signalled: Mapping[str, Sent] = field(default_factory=dict)  # by container ID
     exit_seen: ExitSeen | None = None
+    restarts: tuple[float, ...] = ()  # when the last RESTARTS_AT_ONCE restarts were due (monotonic seconds)
     pulling: str = ""  # progress in words while an image is pulled
     unwritten: tuple[WorkspaceStatus, History] | None = None  # what was done since this status was written
     references: Mapping[str, str] | None = None  # "Kind/name" -> "uid:resourceVersion" as last read; None: not read yet

@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from controller import actions as act
 from controller.backoff import failure_delay
 from controller.errors import ContainerGone, WorkspaceError
-from controller.history import Failure, History, Memory, Now, Sent, sent_now, still_meant
+from controller.history import (
+    RESTARTS_AT_ONCE,
+    ExitSeen,
+    Failure,
+    History,
+    Memory,
+    Now,
+    Sent,
+    sent_now,
+    still_meant,
+)
 from controller.observed import Container, Observed
 from controller.plan import Plan
 
@@ -28,11 +38,18 @@ def planned(memory: Memory, decided: Plan, observed: Observed, now: Now, grace: 
     if not any(isinstance(action, act.EnsureImage) for action in decided.actions):
         memory = replace(memory, pulling="")
     if decided.accounting is not None and decided.accounting.exit_seen is not None:
-        memory = replace(memory, exit_seen=decided.accounting.exit_seen)
+        memory = _with_exit(memory, decided.accounting.exit_seen)
     if not observed.known:
         return memory
     live = {c.id for c in observed.containers if c.is_live}
     return still_meant(memory, live, decided.stopping, now.mono - grace)
+
+
+def _with_exit(memory: Memory, seen: ExitSeen) -> Memory:
+    known = memory.exit_seen
+    if known is not None and known.finished_at == seen.finished_at:
+        return replace(memory, exit_seen=seen)
+    return replace(memory, exit_seen=seen, restarts=(*memory.restarts, seen.due)[-RESTARTS_AT_ONCE:])
 
 
 def counted(history: History, decided: Plan, outcome: Outcome, main: Container | None, generation: int) -> History:

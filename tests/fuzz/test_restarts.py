@@ -110,3 +110,25 @@ def test_a_restart_request_that_the_status_shows_otherwise_is_carried_out_once(v
         assert starts(made) == 2
         edit(made, lambda raw: raw["metadata"].update(asked), 30)
         assert starts(made) == 3
+
+
+@pytest.mark.parametrize(
+    "recovery",
+    [
+        {"resetAfterSeconds": 1},
+        {"backoff": {"initialSeconds": 1, "maxSeconds": 1, "factor": 1}, "fallbackAction": "Ignore"},
+    ],
+    ids=["every run is a good one", "the shortest waits for ever"],
+)
+def test_a_workspace_that_asks_for_the_most_restarts_gets_five_a_minute(recovery: dict[str, Any]) -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {"recovery": recovery})
+        made.go(5)
+        before = starts(made)
+        for _ in range(300):
+            made.go(2)
+            shown = [container.shown for container in made.host.containers.values()]
+            for it in shown:
+                if it.is_live and it.started_at and (made.loop.wall() - it.started_at).total_seconds() > 1:
+                    made.host.exit(it.id, 1)
+        assert 40 <= starts(made) - before <= 55

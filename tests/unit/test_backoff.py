@@ -10,7 +10,7 @@ import pytest
 from controller.api import Recovery
 from controller.backoff import account, failure_delay, restart_delay
 from controller.errors import EngineError, ImageError, ReferenceNotFound
-from controller.history import ExitSeen, Now, Sent
+from controller.history import RESTARTS_PERIOD, ExitSeen, Now, Sent
 from controller.observed import ContainerState
 from tests.unit.pairs import NOW, T0, container, desired, history, memory
 
@@ -147,3 +147,14 @@ def test_failed_steps_are_tried_again_soon_images_later_and_missing_secrets_in_b
 
 def test_times_of_the_pair_make_sense() -> None:
     assert T0 < EXITED.created_at < EXITED.finished_at < NOW.wall  # type: ignore[operator]
+
+
+def test_no_back_off_lets_a_workspace_restart_more_often_than_a_host_can_bear() -> None:
+    eager = Recovery.model_validate(
+        {"resetAfterSeconds": 1, "backoff": {"initialSeconds": 1, "maxSeconds": 1}, "fallbackAction": "Ignore"}
+    )
+    recent = tuple(NOW.mono - seconds for seconds in (5.0, 4.0, 3.0, 2.0, 1.0))
+    seen = history(started_at=EXITED.started_at, memory=memory(restarts=recent))
+    assert account(seen, EXITED, eager, False, NOW).due == recent[0] + RESTARTS_PERIOD
+    rare = history(started_at=EXITED.started_at, memory=memory(restarts=recent[1:]))
+    assert account(rare, EXITED, eager, False, NOW).due == NOW.mono
