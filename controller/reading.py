@@ -8,7 +8,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from controller.api import DesiredState, ObjectMeta, ReadableStatus, Workspace, WorkspaceSpec, WorkspaceStatus
+from controller.api import (
+    DesiredState,
+    ObjectMeta,
+    ReadableStatus,
+    Workspace,
+    WorkspaceOperation,
+    WorkspaceSpec,
+    WorkspaceStatus,
+)
 from controller.desired import UnreadableWorkspace, environment
 from controller.references import Source
 
@@ -33,6 +41,14 @@ def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
             desired_state=DesiredState(state) if state in set(DesiredState) else DesiredState.RUNNING,
         )
         return UnreadableWorkspace(metadata=meta, spec=spec, status=status, problem=wrong)
+
+
+def parse_operation(raw: Mapping[str, Any]) -> WorkspaceOperation:
+    """A WorkspaceOperation. Of one that has ended nobody needs the results any more: up to 5,000, of up to 1.5 MB."""
+    status = raw.get("status") or {}
+    if status.get("completionTime"):
+        raw = {**raw, "status": {key: value for key, value in status.items() if key != "results"}}
+    return WorkspaceOperation.model_validate(raw)
 
 
 def sources_of(workspaces: Iterable[Workspace]) -> set[Source]:

@@ -31,6 +31,8 @@ FIELD_MANAGER = "workspace-operation"
 WRITE_INTERVAL = 1.0  # seconds between two writes of one status, at least
 BYTES_PER_SECOND = 100_000  # of one status on average: etcd keeps every version for minutes
 LOOK_INTERVAL = 0.2  # seconds between two looks at one operation: its Workspaces change many at a time
+ACTIVE_AT_ONCE = 5  # operations of one namespace; each may have 5,000 targets, which take memory and time
+WAIT = 2.0  # seconds until one that waits for others looks again
 CHANGES_AT_ONCE = 16  # requests in flight for one operation
 API_RETRY = 2.0  # seconds until an unanswered request is tried again
 CONFLICT_RETRY = 0.5  # seconds; the newer version is on its way to us
@@ -99,8 +101,10 @@ class OperationReconciler:
             self._note_targets(key, run)
 
     async def _advance(self, key: Key, run: _Run, operation: WorkspaceOperation) -> float | None:
-        if run.progress.status.start_time is None and not operation.spec.suspend:
+        waits = run.progress.status.start_time is None and not operation.spec.suspend
+        if waits and not self._is_full(key[0]):
             await self._begin(run, operation)
+            waits = False
         decided = step(operation, self._lookup(key[0]), run.progress, _now())
         if decided.expired and run.written.completion_time is not None:  # people see how it ended before it goes
             await self._kube.delete(run.ref)
@@ -111,9 +115,16 @@ class OperationReconciler:
         due = await self._write_if_due(run, operation)
         if run.written.completion_time is not None:
             self._runs.pop(key, None)  # from here on the store has all there is to know
-        return min((time for time in (decided.wake_at, retry, due) if time is not None), default=None)
+        again = _mono() + WAIT if waits else None
+        return min((time for time in (decided.wake_at, retry, due, again) if time is not None), default=None)
 
     # the beginning
+
+    def _is_full(self, namespace: str) -> bool:
+        """Whether as many operations of the namespace are under way as may be."""
+        of_namespace = (run.progress.status for run in self._runs.values() if run.ref.namespace == namespace)
+        active = sum(1 for status in of_namespace if status.start_time is not None and status.completion_time is None)
+        return active >= ACTIVE_AT_ONCE
 
     async def _begin(self, run: _Run, operation: WorkspaceOperation) -> None:
         """Resolves the targets from a list of our own, since our watch may lag behind, and writes them down."""

@@ -85,6 +85,8 @@ def _words(
             return _worst_reason(results), f"{failed} of {total} Workspaces failed: {_names_of_failed(results, failed)}"
         case OperationPhase.SUSPENDED:
             return "Suspended", f"{ended} of {total} are done; no more are begun until spec.suspend is false"
+        case OperationPhase.PENDING:
+            return "Waiting", "it begins when fewer operations of this namespace are under way"
         case _:
             return "Running", f"{ended} of {total} are done" + (f", {failed} of them failed" if failed else "")
 

@@ -9,7 +9,7 @@ import pytest
 from controller.desired import make_desired
 from controller.observed import ContainerState
 from controller.plan import plan
-from controller.reading import parse_workspace
+from controller.reading import parse_operation, parse_workspace
 from tests.unit.pairs import CLUSTER, NOW, POLICY, container, desired, history, observed, workspace
 
 
@@ -26,3 +26,12 @@ def test_its_container_is_left_as_it_is(state: str, found: ContainerState, enfor
     wanted = make_desired(parse_workspace(newer(desiredState=state)), policy, CLUSTER, {})
     assert wanted.refusal is not None
     assert plan(wanted, observed(container(desired(), found)), history(), NOW).actions == ()
+
+
+def test_the_results_of_an_operation_that_has_ended_are_not_kept() -> None:
+    meta = {"name": "stop", "namespace": "team-a", "uid": "1", "resourceVersion": "1"}
+    ended: dict[str, Any] = {"results": [{"name": "a", "state": "Succeeded"}], "total": 1, "succeeded": 1}
+    raw = {"metadata": meta, "spec": {"operation": "Stop", "names": ["a"]}, "status": ended}
+    assert len(parse_operation(raw).status.results) == 1
+    over = parse_operation({**raw, "status": ended | {"completionTime": "2026-01-01T12:00:00Z"}}).status
+    assert (over.results, over.total, over.succeeded) == ((), 1, 1)
