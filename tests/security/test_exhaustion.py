@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devcluster import sample
 from devcluster.paths import REPOSITORY
 from tests.security.stack import PATIENCE, Stack, Tenant
 from tests.waiting import eventually
@@ -154,3 +155,10 @@ def _stalled(tenant: Tenant, name: str) -> dict[str, Any]:
     status = tenant.status(name)
     assert {c["type"]: c["status"] for c in status["conditions"]}["Stalled"] == "True"
     return status
+
+
+def test_a_container_whose_image_names_no_real_stop_signal_goes_all_the_same(stack: Stack, alice: Tenant) -> None:
+    stack.engine.load(sample.archive("stubborn:1", {"StopSignal": "SIGNOPE"}))
+    stack.start(alice, "stubborn", {"image": "stubborn:1"})
+    alice.delete("stubborn")
+    assert stack.containers(alice.namespace, "stubborn") == []

@@ -45,6 +45,19 @@ def test_our_labels_in_an_image_mean_nothing(stack: Stack, alice: Tenant, bob: T
 
 
 @injection
+def test_labels_of_an_image_that_tools_on_the_host_act_on_are_taken_away(stack: Stack, alice: Tenant) -> None:
+    acted_on = {
+        "traefik.enable": "true",
+        "com.centurylinklabs.watchtower.enable": "true",
+        "aicli.dev/references": "x=y",
+    }
+    kept = {"org.opencontainers.image.title": "a picture"}
+    stack.engine.load(sample.archive("labelled:1", {"Labels": acted_on | kept}))
+    labels = stack.start(alice, "labelled", {"image": "labelled:1"})["Config"]["Labels"]
+    assert {key: labels[key] for key in (*acted_on, *kept)} == dict.fromkeys(acted_on, "") | kept
+
+
+@injection
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", "A", "a_b", "a b", "-a", "a" * 254, "a;reboot", "$(id)", "a\nb", "%2e%2e"]
 )
