@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -25,6 +24,7 @@ COLOURS = {
 }
 NONE = "<none>"
 WIDEST = 100_000  # characters; a table takes what it needs
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400  # seconds
 
 
 def console(*, err: bool = False) -> Console:
@@ -82,15 +82,30 @@ def age(since: str | None, now: datetime | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in at most two units."""
-    whole = max(0, round(seconds))
-    units = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-    for (size, unit), (smaller, smaller_unit) in pairwise(units):
-        if whole >= size:
-            rest = whole % size // smaller
-            short = rest == 0 or whole >= 10 * size
-            return f"{whole // size}{unit}" + ("" if short else f"{rest}{smaller_unit}")
-    return f"{whole}s"
+    """A length of time, as HumanDuration of k8s.io/apimachinery has it: two or three figures, cut and never rounded."""
+    whole = int(seconds)
+    if whole < -1:  # a second of difference between two clocks is none
+        return "<invalid>"
+    minutes, hours, days = whole // _MINUTE, whole // _HOUR, whole // _DAY
+    if whole < 2 * _MINUTE:
+        return f"{max(0, whole)}s"
+    if minutes < 10:
+        return _two(minutes, "m", whole % 60, "s")
+    if hours < 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return _two(hours, "h", minutes % 60, "m")
+    if hours < 48:
+        return f"{hours}h"
+    if days < 8:
+        return _two(days, "d", hours % 24, "h")
+    if days < 2 * 365:
+        return f"{days}d"
+    return _two(days // 365, "y", days % 365 if days < 8 * 365 else 0, "d")
+
+
+def _two(large: int, unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{unit}" + (f"{small}{small_unit}" if small else "")
 
 
 def time_of(text: str | None) -> datetime | None:

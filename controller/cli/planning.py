@@ -237,6 +237,6 @@ def _notes(workspace: Workspace, host: _Host, now: Now) -> list[str]:
     error = status.last_error
     if error is not None and status.observed_generation == meta.generation:
         due = status.next_retry_at
-        wait = "" if due is None else f"; the next try is in {duration((due - now.wall).total_seconds())}"
+        wait = "" if due is None else f"; the next try is in {duration(max(0.0, (due - now.wall).total_seconds()))}"
         notes.append(f"the last try failed with {error.reason}: {error.message}{wait}")
     return notes
