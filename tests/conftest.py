@@ -14,6 +14,7 @@ from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
 from devcluster.reaper import reaper
+from tests.side_by_side import SideBySide
 from tests.tables import TABLES, Gathering, Tables
 
 settings.register_profile("shared-machine", deadline=None)  # a slow example says nothing of the code
@@ -25,6 +26,7 @@ _numbers = itertools.count(1)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TABLES] = Tables()
     config.pluginmanager.register(Gathering())
+    config.pluginmanager.register(SideBySide())
 
 
 class Kubectl(Protocol):

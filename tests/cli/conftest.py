@@ -16,6 +16,7 @@ import yaml
 from devcluster import ControlPlane, Engine, Process, binaries
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
+from tests.clean import wipe
 from tests.cli.commands import Answer, run
 from tests.e2e.conftest import docker_host, with_its_own_rights, workspace
 from tests.waiting import eventually
@@ -76,6 +77,7 @@ def controller(
     control_plane: ControlPlane, engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Process]:
     """A controller that works for all tests of the package."""
+    wipe(control_plane)  # the endpoint of a DockerHost never changes, and other folders have engines of their own
     control_plane.kubectl("apply", "-f", "-", stdin=docker_host("default", engine.endpoint))
     command = [sys.executable, "-m", "controller.main", "--listen", f"127.0.0.1:{free_port()}"]
     command += ["--log-level", "debug", "--log-format", "json"]

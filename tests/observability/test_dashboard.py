@@ -82,13 +82,17 @@ def _queries() -> Iterator[tuple[str, str]]:
             yield panel["title"], expression
 
 
+def shows_data(scene: Scene, title: str, expression: str) -> None:
+    assert scene.prometheus.query(expression), f"{title}: {expression}"
+
+
 def test_each_panel_of_the_dashboard_shows_data(scene: Scene) -> None:
     for number in range(3):
         scene.live(number)
         eventually(lambda: scene.prometheus.query("up == 1"), timeout=30)
     for title, expression in _queries():
-        eventually(lambda: scene.prometheus.query(expression), timeout=30)  # noqa: B023 - it is called at once
         assert "$" not in expression, title
+        eventually(lambda: shows_data(scene, title, expression), timeout=60)  # noqa: B023 - it is called at once
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=scene.metrics(), capture_output=True, text=True, check=False
     )
