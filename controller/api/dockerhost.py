@@ -105,7 +105,7 @@ def _is_network(text: str) -> bool:
         ipaddress.IPv4Network(text)
     except ValueError:
         return False
-    return re.fullmatch("[0-9.]+/[0-9]+", text, re.ASCII) is not None
+    return re.fullmatch("[0-9.]+/(0|[1-9][0-9]*)", text, re.ASCII) is not None
 
 
 class AddressPool(RuledModel):
