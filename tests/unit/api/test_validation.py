@@ -43,6 +43,19 @@ def test_an_object_that_etcd_would_refuse_is_too_large() -> None:
     assert "too large" in problem.message
 
 
+def test_a_time_of_metadata_that_is_none_is_told_by_its_field() -> None:
+    assert validate(workspace({"creationTimestamp": "zzz"})) == [
+        Problem("metadata.creationTimestamp", "must be a time such as 2026-01-31T08:00:00Z")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"), [(None, "is required, with a name"), ([], "must be an object"), ("a", "must be an object")]
+)
+def test_metadata_of_another_type_is_told_from_metadata_that_is_missing(metadata: object, message: str) -> None:
+    assert validate({**workspace(), "metadata": metadata}) == [Problem("metadata", message)]
+
+
 def test_a_status_in_a_manifest_is_ignored() -> None:
     assert validate({**workspace(), "status": {"phase": "Happy"}}) == []
 

@@ -1,6 +1,17 @@
 """Workspaces, good and bad: metadata, the fields of the spec that are no lists."""
 
-from tests.unit.api.objects import FULL, HEX64, Case, workspace
+from tests.unit.api.objects import FULL, HEX64, Case, Object, workspace
+
+_OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}
+
+
+def _generated(prefix: str) -> Object:
+    return workspace({"name": None, "generateName": prefix})
+
+
+def _owned(*owners: object) -> Object:
+    return workspace({"ownerReferences": list(owners)})
+
 
 METADATA = (
     Case("no name", {**workspace(), "metadata": {}}, "name"),
@@ -12,6 +23,77 @@ METADATA = (
     Case("a label that is a number", workspace({"labels": {"app": 1}}), "labels"),
     Case("an annotation that is a number", workspace({"annotations": {"a": 1}}), "annotations"),
     Case("an annotation of 300 KiB", workspace({"annotations": {"a": "b" * 300 * 1024}}), "metadata.annotations"),
+    Case("an annotation key in upper case", workspace({"annotations": {"Example.com/A": "b"}})),
+    Case("an annotation key with a space", workspace({"annotations": {"a b": "c"}}), "metadata.annotations"),
+    Case("a label prefix in upper case", workspace({"labels": {"Example.com/a": "b"}}), "metadata.labels"),
+    Case("metadata that is a list", {**workspace(), "metadata": []}, ""),
+    *(
+        Case(f"{field} that is {value!r}", workspace({field: value}), field)
+        for field, value in (
+            ("name", 5),
+            ("generateName", 5),
+            ("namespace", False),
+            ("uid", 5),
+            ("resourceVersion", 5),
+            ("generation", "5"),
+            ("generation", 1.5),
+            ("generation", 2**63),
+            ("deletionGracePeriodSeconds", "5"),
+            ("creationTimestamp", 5),
+            ("selfLink", []),
+            ("labels", []),
+            ("annotations", "a"),
+            ("finalizers", "x"),
+            ("finalizers", [5]),
+            ("finalizers", [None]),
+            ("ownerReferences", {}),
+            ("managedFields", {}),
+        )
+    ),
+    Case("fields of metadata that the API server sets", workspace({"uid": "a", "generation": 1.0, "selfLink": None})),
+    *(
+        Case(f"the prefix {prefix[:9]}, {len(prefix)} characters", _generated(prefix), "metadata")
+        for prefix in ("foo_", "foo.", "-", "foo-.", "a.-", "A", "a" * 254, "a" * 300)
+    ),
+    *(
+        Case(f"the good prefix {prefix[-9:]}, {len(prefix)} characters", _generated(prefix))
+        for prefix in ("foo-", "foo--", "a" * 253, "a" * 253 + "-", "a" * 57 + "." + "b" * 9)
+    ),
+    Case("a bad prefix beside a name", workspace({"generateName": "foo_"}), "metadata.generateName"),
+    Case("a prefix that makes no name, beside one", workspace({"generateName": "a.-"})),
+    *(
+        Case(f"created at {time}", workspace({"creationTimestamp": time}))
+        for time in ("2024-02-29T03:04:05Z", "2024-01-02T3:04:05.5+24:00", "0000-01-01T00:00:00Z", None)
+    ),
+    *(  # the API server does not name the field
+        Case(f"created at {time}, which is no time", workspace({"creationTimestamp": time}), "")
+        for time in ("zzz", "", "2024-01-02", "2023-02-29T03:04:05Z", "2024-01-02T24:00:00Z", "2024-01-02 03:04:05Z")
+    ),
+    Case("a finalizer", workspace({"finalizers": ["example.com/a", "a", "a"]})),
+    Case("a finalizer with a space", workspace({"finalizers": ["a b"]}), "metadata.finalizers"),
+    Case("a finalizer in upper case", workspace({"finalizers": ["Example.com/a"]}), "metadata.finalizers"),
+    Case(
+        "two finalizers that exclude each other",
+        workspace({"finalizers": ["orphan", "foregroundDeletion"]}),
+        "metadata.finalizers",
+    ),
+    Case("owners", _owned(_OWNER, {**_OWNER, "controller": True, "blockOwnerDeletion": None})),
+    Case("an owner without anything", _owned({}), "metadata.ownerReferences[0].uid"),
+    Case("an owner that is null", _owned(None), "metadata.ownerReferences[0].kind"),
+    Case("an owner with an empty name", _owned({**_OWNER, "name": ""}), "metadata.ownerReferences[0].name"),
+    Case("an owner with an unknown field", _owned({**_OWNER, "foo": 1}), "metadata.ownerReferences[0].foo"),
+    Case("an owner whose name is a number", _owned({**_OWNER, "name": 1}), "name"),
+    Case("an owner of no version", _owned({**_OWNER, "apiVersion": "a/"}), "metadata.ownerReferences[0].apiVersion"),
+    Case("an owner of two groups", _owned({**_OWNER, "apiVersion": "a/b/c"}), "metadata.ownerReferences[0].apiVersion"),
+    Case("an Event as owner", _owned({**_OWNER, "kind": "Event"}), "metadata.ownerReferences[0]"),
+    Case(
+        "two owners that control",
+        _owned({**_OWNER, "controller": True}, {**_OWNER, "uid": "c", "controller": True}),
+        "metadata.ownerReferences",
+    ),
+    Case("an owner that controls, twice", _owned({**_OWNER, "controller": True}, {**_OWNER, "controller": True})),
+    Case("managed fields", workspace({"managedFields": [{"manager": "a", "time": "2024-01-02T03:04:05Z"}, None]})),
+    Case("an unknown field of those", workspace({"managedFields": [{"foo": 1}]}), "metadata.managedFields[0].foo"),
     Case("an unknown field of metadata", workspace({"owner": "me"}), "metadata.owner"),
     Case("an unknown field beside spec", {**workspace(), "data": {}}, "data"),
     Case("no spec", {key: value for key, value in workspace().items() if key != "spec"}, "spec"),
