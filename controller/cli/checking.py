@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.api import GROUP, validate
+from controller.api import GROUP, Problem, validate
+from controller.api.crd import KINDS
 from controller.cli.manifests import Document, Unreadable, documents, files
+from controller.cli.unknown import unknown_fields
+
+_NAMES = {kind.model.__name__ for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +65,32 @@ def check(paths: Sequence[str]) -> Report:
     return report
 
 
+def problems_in(manifest: Any, before: Mapping[str, Any] | None = None) -> list[Problem]:
+    """What the API server would refuse, each thing once; with `before`, in place of that object."""
+    return list(dict.fromkeys([*validate(manifest, before), *unknown_fields(manifest)]))
+
+
+def is_ours(obj: Mapping[str, Any]) -> bool:
+    """Whether it is meant to be of our API: one of our kinds without a group is, for Kubernetes has no such kinds."""
+    group, slash, _ = str(obj.get("apiVersion")).partition("/")
+    return group == GROUP or (not slash and str(obj.get("kind")) in _NAMES)
+
+
 def _check(document: Document, report: Report, named: bool) -> None:
     """A folder also holds what is no object at all (dashboards, values of charts); a file that is named must be one."""
     obj = document.object
     is_object = isinstance(obj, dict) and ("apiVersion" in obj or "kind" in obj)
-    is_foreign = is_object and obj.get("apiVersion") and obj.get("kind") and not _is_ours(obj)
+    is_foreign = is_object and obj.get("apiVersion") and obj.get("kind") and not is_ours(obj)
     if is_foreign or (not is_object and not named):
         report.skipped += 1
         return
     report.checked += 1
     name = _name(obj)
-    for problem in validate(obj):
+    for problem in problems_in(obj):
         report.findings.append(Finding(document.where(problem.path), name, problem.path, problem.message))
-
-
-def _is_ours(obj: dict[str, Any]) -> bool:
-    return str(obj["apiVersion"]).split("/")[0] == GROUP
 
 
 def _name(obj: Any) -> str:
     metadata = obj.get("metadata") if isinstance(obj, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    return f"{obj.get('kind')}/{name}" if name else ""
+    return "/".join(str(word) for word in (obj.get("kind"), name) if word) if name else ""

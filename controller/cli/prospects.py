@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from controller.api import GROUP, Workspace, validate
+from controller.api import Workspace
+from controller.cli.checking import is_ours, problems_in
 from controller.cli.cluster import NotFound, Object
 from controller.cli.failure import Failure
 from controller.cli.manifests import Document, documents, files
@@ -82,13 +83,11 @@ def _check(document: Document, before: Object | None) -> None:
     manifest = document.object
     if before is not None:
         before = {key: before[key] for key in ("apiVersion", "kind", "metadata", "spec")}
-    problems = validate(manifest, before)
+    problems = problems_in(manifest, before)
     if problems:
         more = f" (and {len(problems) - 1} more: `kubectl workspace validate` lists them)" if len(problems) > 1 else ""
         raise Failure(f"{document.where(problems[0].path)}: {problems[0]}{more}")
 
 
 def _is_workspace(obj: Any) -> bool:
-    if not isinstance(obj, dict):
-        return False
-    return str(obj.get("apiVersion")).split("/")[0] == GROUP and obj.get("kind") == "Workspace"
+    return isinstance(obj, dict) and obj.get("kind") == "Workspace" and is_ours(obj)

@@ -1,13 +1,17 @@
 """`validate`: offline, with the API server's verdict, and the place of each error."""
 
 import json
+import re
 import subprocess
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from controller.cli.failure import Failure
+from controller.cli.prospects import planned_files
 from devcluster.paths import REPOSITORY
 from tests.cli.commands import run
 from tests.conftest import Kubectl
@@ -15,20 +19,59 @@ from tests.unit.api.cases import CASES
 from tests.unit.api.objects import workspace
 
 HEADER = "apiVersion: aicli.dev/v1alpha1\nkind: Workspace\nmetadata: {name: a}\n"
+MULTIPLIED = "[&a0 [x], " + ", ".join(f"&a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 9)) + "]"  # 9**8 strings
 TEXTS = {
     "a date as a string": ("spec: {owner: 2024-01-02}", True),
     "a time as a string": ("spec: {owner: 12:30}", True),
     "a number as a string": ("spec: {owner: 12}", False),
     "yes as a string": ("spec: {owner: yes}", False),
     "on as a boolean": ("spec: {tty: on}", True),
+    "y as a string": ("spec: {owner: y}", False),
+    "y as a boolean": ("spec: {tty: y}", True),
+    "N as a boolean": ("spec: {tty: N}", True),
+    "a mixture of cases as a string": ("spec: {owner: yEs}", True),
     "null as a string": ("spec: {owner: null}", True),
     "an octal number": ("spec: {terminationGracePeriodSeconds: 010}", True),
     "a hexadecimal number": ("spec: {terminationGracePeriodSeconds: 0x10}", True),
+    "a hexadecimal number with a large X": ("spec: {terminationGracePeriodSeconds: 0X1F}", True),
+    "a binary number with a large B": ("spec: {terminationGracePeriodSeconds: 0B1}", True),
+    "a decimal number with a leading zero": ("spec: {terminationGracePeriodSeconds: 08}", True),
+    "a fraction with an underscore": ("spec: {recovery: {backoff: {factor: 1_.5}}}", True),
+    "0x_ as a string": ("spec: {owner: 0x_}", True),
+    "0x_ as a number": ("spec: {terminationGracePeriodSeconds: 0x_}", False),
+    "0b_ as a string": ("spec: {owner: 0b_}", True),
+    "a number of 5,000 digits": ("spec: {terminationGracePeriodSeconds: " + "9" * 5000 + "}", False),
+    "infinity": ("spec: {recovery: {backoff: {factor: .inf}}}", False),
     "a number with an exponent": ("spec: {terminationGracePeriodSeconds: 1e2}", True),
     "a whole number with a point": ("spec: {terminationGracePeriodSeconds: 5.0}", True),
     "a fraction for an integer": ("spec: {terminationGracePeriodSeconds: 5.5}", False),
     "a number for a quantity": ("spec: {resources: {limits: {cpu: 2}}}", True),
     "an anchor and a merge": ("spec:\n  env:\n  - &a {name: A, value: x}\n  - {<<: *a, name: B}", True),
+    "a merge below a key": ("spec:\n  env:\n  - &a {name: A, value: x}\n  - {name: B, <<: *a}", False),
+    "an anchor that is there twice": ("spec: {workingDir: &a /a, owner: &a b, host: *a}", True),
+    "an alias of nothing": ("spec: {owner: *a}", False),
+    "an alias of what it is in": ("spec: &a {env: *a}", False),
+    "aliases that multiply": ("spec: {args: " + MULTIPLIED + "}", False),
+    "aliases that are few": ("spec:\n  args: [&a x, " + "*a, " * 200 + "]", True),
+    "base64": ("spec: {image: !!binary YWxwaW5l}", True),
+    "what is no base64": ("spec: {image: !!binary alp}", False),
+    "a time with its tag": ("spec: {owner: !!timestamp 2024-01-02}", True),
+    "what is no time": ("spec: {owner: !!timestamp soon}", False),
+    "a number with the tag of a string": ("spec: {owner: !!str 12}", True),
+    "a string with the tag of a number": ("spec: {terminationGracePeriodSeconds: !!int soon}", False),
+    "a string with the tag of a boolean": ("spec: {tty: !!bool maybe}", False),
+    "an unknown tag of a string": ("spec: {owner: !mine 12}", True),
+    "an unknown tag of an object": ("spec: !mine {}", True),
+    "a set": ("spec: !!set {owner}", True),
+    "a list as a key": ("spec: {? [a] : b}", False),
+    "null as a key": ("spec: {~: b}", False),
+    "tabs between words": ("spec:\t{owner:\ta,\n\t\t\thost: b}", True),
+    "an unknown field that is null": ("spec: {ownr: null}", False),
+    "a status": ("spec: {}\nstatus: {phase: Running, conditions: [{type: a}]}", True),
+    "a status of other types": ("spec: {}\nstatus: {phase: 5, conditions: x}", True),
+    "a status that is none": ("spec: {}\nstatus: []", True),
+    "an unknown field of a status": ("spec: {}\nstatus: {foo: 1}", False),
+    "an unknown field in a list of a status": ("spec: {}\nstatus: {conditions: [{foo: 1}]}", False),
     "an unclosed list": ("spec: {command: [a}", False),
     "a tab as indentation": ("spec:\n\timage: a", False),
     "no spec": ("", False),
@@ -88,6 +131,25 @@ def test_every_document_of_a_file_and_every_item_of_a_list_is_checked() -> None:
     assert "2 objects checked" in answer.err
 
 
+LISTS = {
+    "items without a kind": ("WorkspaceList", "", True),
+    "items of another list without a kind": ("List", "", False),
+    "items with a kind alone": ("WorkspaceList", "kind: Workspace, ", False),
+    "items with an unknown field": ("WorkspaceList", "speck: {}, ", False),
+}
+
+
+@pytest.mark.parametrize("words", LISTS)
+def test_items_of_a_typed_list_have_its_kind_as_for_kubectl(words: str, kubectl: Kubectl) -> None:
+    kind, fields, accepted = LISTS[words]
+    manifest = (
+        f"apiVersion: aicli.dev/v1alpha1\nkind: {kind}\nitems:\n- {{{fields}metadata: {{name: a}}, spec: {{}}}}\n"
+    )
+    with nullcontext() if accepted else pytest.raises(subprocess.CalledProcessError):
+        kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifest)
+    assert (run("validate", "-f", "-", stdin=manifest).code == 0) == accepted
+
+
 def test_objects_of_other_apis_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x.yaml").write_text("[")
@@ -100,6 +162,50 @@ def test_objects_of_other_apis_and_hidden_files_are_passed_over(tmp_path: Path) 
 def test_a_file_that_is_named_must_hold_objects(tmp_path: Path) -> None:
     (tmp_path / "values.yaml").write_text("replicas: 1\n")
     assert run("validate", "-f", str(tmp_path / "values.yaml")).code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("apiVersion: aicli.dev/v1alpha1\nmetadata: {name: a}\nspec: {}", ":1: a: kind: must be one of Workspace, "),
+        (
+            "apiVersion: v1alpha1\nkind: Workspace\nmetadata: {name: a}\nspec: {}",
+            ":1: Workspace/a: apiVersion: must be ",
+        ),
+        ("kind: Workspace\nmetadata: {name: a}\nspec: {}", ":1: Workspace/a: apiVersion: must be aicli.dev/v1alpha1"),
+        (HEADER.replace("{name: a}", "[]") + "spec: {}", ":3: metadata: must be an object"),
+        (HEADER.replace("metadata: {name: a}\n", "") + "spec: {}", ":1: metadata: is required, with a name"),
+        (HEADER + "spec: {}\nstatus:\n  foo: 1", ":6: Workspace/a: status.foo: is not a field of this API"),
+        (HEADER + "spec:\n  a: 1\n  b: null", ":5: Workspace/a: spec.a: is not a field of this API"),
+    ],
+)
+def test_a_mistake_is_told_where_it_is_and_in_words(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "ws.yaml"
+    path.write_text(text + "\n")
+    answer = run("validate", "-f", str(path))
+    assert answer.code == 1
+    assert answer.out.startswith(f"{path}{told}")
+    assert len(answer.out.splitlines()) == (2 if "spec.a" in told else 1)
+
+
+def test_a_kind_of_ours_in_another_group_is_not_ours() -> None:
+    answer = run("validate", "-f", "-", stdin="apiVersion: app.terraform.io/v1alpha2\nkind: Workspace\nspec: 5\n")
+    assert (answer.code, answer.out) == (0, "0 objects checked, 1 others passed over: nothing of ours is there\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (HEADER.replace("aicli.dev/", "") + "spec: {}", ":1: apiVersion: must be aicli.dev/v1alpha1"),
+        (HEADER + "spec: {}\nstatus: {foo: 1}", ":5: status.foo: is not a field of this API"),
+    ],
+)
+def test_a_plan_refuses_what_validate_refuses(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "ws.yaml"
+    path.write_text(text + "\n")
+    planner: Any = None  # not asked
+    with pytest.raises(Failure, match=re.escape(told)):
+        planned_files(planner, [str(path)])
 
 
 def test_the_samples_are_valid() -> None:
