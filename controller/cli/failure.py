@@ -18,9 +18,12 @@ class VerbGroup(TyperGroup):
     """The verbs. A Failure of any of them becomes its line, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb. Raises typer.Exit with the exit code."""
+        """Runs the verb. Raises typer.Exit with the exit code, typer.BadParameter."""
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # a word of the library behind typer
+            raise
         except Failure as failure:
             complain(str(failure))
             raise typer.Exit(1) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -21,6 +22,13 @@ def moment(text: str | datetime) -> datetime:
         return datetime.now(UTC) - timedelta(seconds=seconds(text))
 
 
+def lines(text: str | int) -> int:
+    """A number of lines."""
+    if isinstance(text, str) and not re.fullmatch("[0-9]{1,9}", text):
+        raise typer.BadParameter(f"{text!r} is no number of lines: write 0 or more")
+    return int(text)
+
+
 def logs(
     name: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends, or Ctrl-C.")] = False,
@@ -28,7 +36,9 @@ def logs(
         datetime | None,
         typer.Option(parser=moment, metavar="TIME", help="Only what is newer: 10m, 2h, or 2026-01-31T08:00:00Z."),
     ] = None,
-    tail: Annotated[int | None, typer.Option(min=0, help="Only the last so many lines.")] = None,
+    tail: Annotated[
+        int | None, typer.Option(parser=lines, metavar="LINES", help="Only the last so many lines.")
+    ] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Put the time before each line.")] = False,
     namespace: Namespace = None,
     endpoint: Endpoint = None,

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+_PATIENCE = 600.0  # seconds for --wait without --timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,13 @@ def selected(names: list[str] | None, selector: str | None, all: bool, all_names
     if not names and not selector and not all:
         raise typer.BadParameter("which ones? Give names, -l SELECTOR or --all")
     return Selection(tuple(names or ()), selector, all, all_namespaces)
+
+
+def limit(wait: bool, timeout: float | None) -> float | None:
+    """Seconds to wait for what was asked, None not to. Raises typer.BadParameter."""
+    if timeout is not None and not wait:
+        raise typer.BadParameter("--timeout says how long to --wait: give both or neither")
+    return (timeout if timeout is not None else _PATIENCE) if wait else None
 
 
 class Format(StrEnum):
@@ -119,7 +127,7 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to print it.
 PlainOutput = Annotated[Plain, typer.Option("--output", "-o", help="How to print it.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done, with a progress bar.")]
 Timeout = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--timeout",
         parser=seconds,

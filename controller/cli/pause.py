@@ -15,6 +15,7 @@ from controller.cli.options import (
     Selector,
     Timeout,
     Wait,
+    limit,
     selected,
 )
 
@@ -26,7 +27,7 @@ def pause(
     namespace: Namespace = None,
     all_namespaces: AllNamespaces = False,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     output: PlainOutput = Plain.TABLE,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -44,5 +45,6 @@ def pause(
     from controller.cli.cluster import Cluster
 
     selection = selected(names, selector, all, all_namespaces)
+    how = How(limit(wait, timeout), output)
     what = Change("pause", "should be Paused", {"spec": {"desiredState": "Paused"}})
-    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))
+    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, how)

@@ -17,6 +17,7 @@ from controller.cli.options import (
     Selector,
     Timeout,
     Wait,
+    limit,
     selected,
 )
 
@@ -28,7 +29,7 @@ def restart(
     namespace: Namespace = None,
     all_namespaces: AllNamespaces = False,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     output: PlainOutput = Plain.TABLE,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -48,7 +49,8 @@ def restart(
     from controller.cli.cluster import Cluster
 
     selection = selected(names, selector, all, all_namespaces)
+    how = How(limit(wait, timeout), output)
     request = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # each restart is one new value
     annotation = {"metadata": {"annotations": {"aicli.dev/restartedAt": request}}}
     what = Change("restart", "will restart", annotation, "Restart")
-    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))
+    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, how)

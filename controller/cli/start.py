@@ -15,6 +15,7 @@ from controller.cli.options import (
     Selector,
     Timeout,
     Wait,
+    limit,
     selected,
 )
 
@@ -26,7 +27,7 @@ def start(
     namespace: Namespace = None,
     all_namespaces: AllNamespaces = False,
     wait: Wait = False,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = None,
     output: PlainOutput = Plain.TABLE,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -46,5 +47,6 @@ def start(
     from controller.cli.cluster import Cluster
 
     selection = selected(names, selector, all, all_namespaces)
+    how = How(limit(wait, timeout), output)
     what = Change("start", "should be Running", {"spec": {"desiredState": "Running"}}, "Start")
-    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, How(timeout if wait else None, output))
+    change(Cluster(Asked(namespace, context, kubeconfig)), what, selection, how)

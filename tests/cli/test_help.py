@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_command
 
 from controller.cli.app import app
+from controller.cli.options import limit
 from tests.cli.commands import run
 
 VERBS = tuple(get_command(app).commands)  # type: ignore[attr-defined]
@@ -58,36 +59,55 @@ def test_no_verb_shows_the_help() -> None:
     assert "Examples:" in shown
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ("lst",),
-        ("list", "--nope"),
-        ("list", "-o", "xml"),
-        ("list", "a", "-A"),
-        ("start",),
-        ("stop", "a", "--all"),
-        ("stop", "a", "--wait", "--timeout", "soon"),
-        ("restart", "a", "-l", "b=c"),
-        ("describe",),
-        ("plan",),
-        ("plan", "a", "-f", "b.yaml"),
-        ("logs",),
-        ("logs", "a", "--since", "yesterday"),
-        ("logs", "a", "--tail", "-1"),
-        ("exec",),
-        ("exec", "a"),
-        ("exec", "-t", "a"),
-        ("exec", "-it", "a"),
-        ("top", "a", "-A"),
-        ("validate", "ws.yaml"),
-    ],
-    ids=" ".join,
-)
-def test_wrong_use_is_exit_code_2_with_one_line_that_says_why(wrong: tuple[str, ...]) -> None:
-    answer = run(*wrong, env={"KUBECONFIG": "/nowhere"})
+NOT_BOTH = "Invalid value: give names, or -l and -A, not both"
+NOT_ALL = "Invalid value: give names, or -l or --all (with -A in all namespaces), not both"
+WHICH = "Invalid value: which ones? Give names, -l SELECTOR or --all"
+PLAN = "Invalid value: for which ones? Give names, -l SELECTOR or -f FILE"
+COMMAND = "Invalid value: which command? Give it after --, or -it for a shell"
+WRONG = {
+    "lst": "No such command 'lst'.",
+    "list --nope": "No such option: --nope",
+    "list -o name": "Invalid value for '--output' / '-o': 'name' is not one of 'table', 'wide', 'json', 'yaml'.",
+    "list a -A": NOT_BOTH,
+    "start": WHICH,
+    "stop a --all": NOT_ALL,
+    "stop a --wait --timeout soon": "Invalid value for '--timeout': 'soon' is no duration: write 90s, 5m or 1h30m",
+    **{
+        f"{verb} a --timeout 5m": "Invalid value: --timeout says how long to --wait: give both or neither"
+        for verb in ("start", "stop", "pause", "restart")
+    },
+    "restart a -l b=c": NOT_ALL,
+    "describe": "Invalid value: which ones? Give names or -l SELECTOR",
+    "describe a -o wide": "Invalid value for '--output' / '-o': 'wide' is not one of 'table', 'json', 'yaml'.",
+    "plan": PLAN,
+    "plan a -f b.yaml": PLAN,
+    "logs": "Missing argument 'name'.",
+    "logs a --since yesterday": "Invalid value for '--since': 'yesterday' is no duration: write 90s, 5m or 1h30m",
+    "logs a --tail x": "Invalid value for '--tail': 'x' is no number of lines: write 0 or more",
+    "logs a --tail -1": "Invalid value for '--tail': '-1' is no number of lines: write 0 or more",
+    "exec": "Missing argument 'name'.",
+    "exec a": COMMAND,
+    "exec -t a": COMMAND,
+    "exec -it a": "Invalid value: -t needs -i and a terminal as stdin: leave -t out in pipes and scripts",
+    "top a -A": NOT_BOTH,
+    "validate ws.yaml": "Missing option '--filename' / '-f'.",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_use_is_exit_code_2_with_one_line_that_says_why(wrong: str) -> None:
+    answer = run(*wrong.split(), env={"KUBECONFIG": "/nowhere"})
     assert answer.code == 2
-    assert answer.err.splitlines()[-1].startswith("Error: ")
+    assert answer.err.splitlines()[-1].startswith(f"Error: {WRONG[wrong]}")
+
+
+@pytest.mark.parametrize(("wait", "timeout", "seconds"), [(False, None, None), (True, None, 600), (True, 0.0, 0)])
+def test_a_wait_has_an_end(wait: bool, timeout: float | None, seconds: float | None) -> None:
+    assert limit(wait, timeout) == seconds
+
+
+def test_tail_takes_a_number_of_lines() -> None:
+    assert "no kubeconfig" in run("logs", "a", "--tail", "0", env={"KUBECONFIG": "/nowhere"}).err
 
 
 def complete(*words: str, kubeconfig: str = "/nowhere") -> list[str]:
