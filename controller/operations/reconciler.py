@@ -46,8 +46,14 @@ class _Run:
     ref: ObjectRef
     progress: Progress
     written: WorkspaceOperationStatus
+    begins: bool = False  # its targets are being resolved
     next_look: float = 0.0  # the loop's clock, as all times here
     next_write: float = 0.0
+
+    @property
+    def is_active(self) -> bool:
+        status = self.progress.status
+        return self.begins or (status.start_time is not None and status.completion_time is None)
 
     @property
     def unfinished(self) -> frozenset[str]:
@@ -103,8 +109,11 @@ class OperationReconciler:
     async def _advance(self, key: Key, run: _Run, operation: WorkspaceOperation) -> float | None:
         waits = run.progress.status.start_time is None and not operation.spec.suspend
         if waits and not self._is_full(key[0]):
-            await self._begin(run, operation)
-            waits = False
+            waits, run.begins = False, True
+            try:
+                await self._begin(run, operation)
+            finally:
+                run.begins = False
         decided = step(operation, self._lookup(key[0]), run.progress, _now())
         if decided.expired and run.written.completion_time is not None:  # people see how it ended before it goes
             await self._kube.delete(run.ref)
@@ -122,9 +131,7 @@ class OperationReconciler:
 
     def _is_full(self, namespace: str) -> bool:
         """Whether as many operations of the namespace are under way as may be."""
-        of_namespace = (run.progress.status for run in self._runs.values() if run.ref.namespace == namespace)
-        active = sum(1 for status in of_namespace if status.start_time is not None and status.completion_time is None)
-        return active >= ACTIVE_AT_ONCE
+        return sum(run.is_active for run in self._runs.values() if run.ref.namespace == namespace) >= ACTIVE_AT_ONCE
 
     async def _begin(self, run: _Run, operation: WorkspaceOperation) -> None:
         """Resolves the targets from a list of our own, since our watch may lag behind, and writes them down."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from controller.engine.memory_host import MemoryHost
-from controller.operations.reconciler import WRITE_INTERVAL
+from controller.engine.memory_registry import Program
+from controller.operations.reconciler import ACTIVE_AT_ONCE, WRITE_INTERVAL
 from devcluster import ControlPlane
 from tests.conftest import Kubectl
 from tests.controller.in_memory import crash, running
@@ -268,3 +269,32 @@ async def test_events_tell_what_happened_to_a_workspace(cluster: Cluster) -> Non
 
         await eventually_async(told)
         assert "Started" in await cluster.run("describe", "ws", "w000")
+
+
+async def test_operations_of_a_namespace_wait_for_one_another_and_all_are_done(cluster: Cluster) -> None:
+    def operation(number: int) -> dict[str, Any]:
+        spec = {"operation": "Restart", "names": ["slow"]}
+        return {"kind": "WorkspaceOperation", "metadata": {"name": f"op-{number}"}, "spec": spec}
+
+    async def phases() -> Counter[str]:
+        items = (await cluster.get("wsop"))["items"]
+        return Counter(item.get("status", {}).get("phase", "") for item in items)
+
+    async def there_are(**wanted: int) -> None:
+        async def check() -> None:
+            assert await phases() == Counter(wanted)
+
+        await eventually_async(check, timeout=PATIENCE, interval=0.3)
+
+    host = MemoryHost()
+    host.add_image("stubborn:1", Program(ignores=frozenset({"SIGTERM"})))
+    async with running(host):
+        await cluster.apply(workspace("slow", image="stubborn:1", terminationGracePeriodSeconds=3600))
+        await cluster.run("wait", "workspace", "slow", "--for=condition=Ready", "--timeout=60s")
+        await cluster.apply(*map(operation, range(ACTIVE_AT_ONCE + 2)))
+        await there_are(Running=ACTIVE_AT_ONCE, Pending=2)
+        (waiting, *_) = [i for i in (await cluster.get("wsop"))["items"] if i["status"]["phase"] == "Pending"]
+        assert {c["reason"] for c in waiting["status"]["conditions"]} >= {"Waiting"}
+        ends_at_once = '{"spec":{"terminationGracePeriodSeconds":0}}'
+        await cluster.run("patch", "workspace", "slow", "--type=merge", "-p", ends_at_once)
+        await there_are(Complete=ACTIVE_AT_ONCE + 2)
