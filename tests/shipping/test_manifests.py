@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from controller import __version__
 from devcluster import ControlPlane, binaries
 from devcluster.paths import REPOSITORY
+from tests.shipping import skaffold
 
 MANIFESTS = REPOSITORY / "manifests"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
+SKAFFOLD_PROFILES = [None, "release"]
 OPERATOR_KINDS = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}
 
 
@@ -149,22 +152,53 @@ def test_replicas_are_two_and_one_may_be_evicted_at_a_time(cluster: ControlPlane
     assert budget["selector"] == spec["selector"]
 
 
-def test_skaffold_names_what_exists(cluster: ControlPlane) -> None:
-    config = yaml.safe_load((REPOSITORY / "skaffold.yaml").read_text())
-    assert config["kind"] == "Config"
-    assert config["apiVersion"].startswith("skaffold/v4beta")
+@pytest.mark.parametrize("profile", SKAFFOLD_PROFILES)
+def test_skaffold_names_what_exists(cluster: ControlPlane, profile: str | None) -> None:
+    config = skaffold.config(profile)
     artifact = config["build"]["artifacts"][0]
     stages = [
         line.split()[-1] for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if line.startswith("FROM")
     ]
-    assert artifact["docker"]["target"] in stages
-    for path in config["manifests"]["kustomize"]["paths"]:
-        images = [
-            container["image"].split(":")[0]
-            for item in rendered(cluster, REPOSITORY / path)
-            if item["kind"] == "Deployment"
-            for container in item["spec"]["template"]["spec"]["containers"]
-        ]
-        assert images == [artifact["image"]]
+    assert artifact["docker"].get("target", stages[-1]) in stages
+    deployed = skaffold_deploys(cluster, config)
+    images = [
+        container["image"].split(":")[0]
+        for item in deployed
+        if item["kind"] == "Deployment"
+        for container in item["spec"]["template"]["spec"]["containers"]
+    ]
+    assert images == [artifact["image"]]
     job = config["verify"][0]["executionMode"]["kubernetesCluster"]["jobManifestPath"]
     cluster.kubectl("apply", "--dry-run=server", "-f", str(REPOSITORY / job))
+
+
+@pytest.mark.parametrize("profile", SKAFFOLD_PROFILES)
+def test_skaffold_verifies_what_it_deploys(cluster: ControlPlane, profile: str | None) -> None:
+    config = skaffold.config(profile)
+    deployed = {
+        (item["metadata"].get("namespace"), item["metadata"]["name"])
+        for item in skaffold_deploys(cluster, config)
+        if item["kind"] == "Workspace"
+    }
+    _, verb, name, *options = config["verify"][0]["container"]["command"]
+    assert verb == "start"
+    assert (options[options.index("--namespace") + 1], name) in deployed
+
+
+@pytest.mark.parametrize("profile", SKAFFOLD_PROFILES)
+def test_skaffold_file_is_valid_against_the_published_schema(profile: str | None) -> None:
+    whole = yaml.safe_load(skaffold.CONFIG.read_text())
+    judge = jsonschema.Draft7Validator(skaffold.schema(whole["apiVersion"]))
+    for config in (whole, skaffold.config(profile)):
+        assert [f"{error.json_path}: {error.message}" for error in judge.iter_errors(config)] == []
+    assert not judge.is_valid(whole | {"deploys": {}})
+
+
+def test_skaffold_profiles_are_all_looked_at() -> None:
+    whole = yaml.safe_load(skaffold.CONFIG.read_text())
+    assert [None, *(profile["name"] for profile in whole["profiles"])] == SKAFFOLD_PROFILES
+
+
+def skaffold_deploys(cluster: ControlPlane, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that a configuration sends to the cluster."""
+    return [item for path in config["manifests"]["kustomize"]["paths"] for item in rendered(cluster, REPOSITORY / path)]
