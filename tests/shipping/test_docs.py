@@ -23,6 +23,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w./{-])(?:manifests|docs|tests|schemas|crds|devcluster|controller|benchmarks)/[\w./-]*\w")
 MADE = "benchmarks/out/"  # written by a run, not kept
 GROUP = "aicli.dev/v1alpha1"
+# The minor version of Kubernetes that takes it in a CRD; CEL's functions from the one after their introduction.
+SINCE = {"selectableFields:": 31, "isIP(": 31, "cidr(": 31}
 each_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
 
@@ -88,6 +90,14 @@ def test_samples_and_gitops_examples_are_valid() -> None:
     complete = [document for document in documents if document["metadata"]["name"] != "patched"]
     assert len(complete) > 5
     assert [problem for document in complete for problem in validate(document)] == []
+
+
+def test_oldest_api_server_that_is_named_has_what_the_crds_use() -> None:
+    crds = "".join(file.read_text() for file in (REPOSITORY / "crds").glob("*.yaml"))
+    used = [since for feature, since in SINCE.items() if feature in crds]
+    text = "".join((REPOSITORY / "docs" / name).read_text() for name in ("install.md", "upgrades.md"))
+    named = re.findall(r"Kubernetes API servers? ?,? ?(?:from )?1\.(\d+)", text)
+    assert named == [str(max(used))] * 2
 
 
 def reasons() -> set[str]:
