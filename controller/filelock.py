@@ -12,13 +12,20 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 RETRY = 0.5  # seconds
+SHARED = Path("/run/lock")  # a unit or container that has it read-only shares no lock with anybody
 
 
 def lock_path(cluster: str) -> Path:
     """The file that all controllers of one cluster on this machine lock, whoever runs them."""
-    shared = Path("/run/lock")
-    directory = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
-    return directory / f"workspace-controller-{cluster}.lock"
+    name = f"workspace-controller-{cluster}.lock"
+    if os.access(SHARED, os.W_OK):
+        return SHARED / name
+    path = Path(tempfile.gettempdir()) / name
+    logger.warning(
+        "only controllers with this temporary folder are kept waiting: see docs/install.md, More than one controller",
+        extra={"lock": str(path), "not_writable": str(SHARED)},
+    )
+    return path
 
 
 class FileLock:

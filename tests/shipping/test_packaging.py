@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import logging
 import re
 import shlex
 import subprocess
@@ -10,13 +11,25 @@ import sys
 import threading
 from pathlib import Path
 
-from controller import __version__, settings
+import pytest
+
+from controller import __version__, filelock, settings
 from devcluster import reload
 from devcluster.paths import REPOSITORY
 from tests.shipping import base_image
+from tests.shipping.test_docs import blocks
 from tests.waiting import eventually
 
 UNIT = REPOSITORY / "manifests" / "systemd" / "workspace-controller.service"
+INSTALL = REPOSITORY / "docs" / "install.md"
+
+
+def sections(text: str) -> configparser.ConfigParser:
+    """A unit or drop-in of systemd; of a key that comes again the last one."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(text)
+    return unit
 
 
 def test_package_brings_both_commands_and_one_version(context: Path, tmp_path: Path) -> None:
@@ -34,18 +47,48 @@ def test_package_brings_both_commands_and_one_version(context: Path, tmp_path: P
 def test_version_is_said_in_one_place_and_known_to_the_changelog() -> None:
     changelog = (REPOSITORY / "CHANGELOG.md").read_text()
     assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
-    assert f"workspace-controller:{__version__}" in (REPOSITORY / "docs" / "install.md").read_text()
+    assert f"workspace-controller:{__version__}" in INSTALL.read_text()
 
 
 def test_unit_starts_the_controller_with_arguments_that_it_knows() -> None:
-    unit = configparser.ConfigParser(strict=False)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string(UNIT.read_text())
+    unit = sections(UNIT.read_text())
     program, *arguments = shlex.split(unit["Service"]["ExecStart"])
     assert program == "/opt/workspace-controller/bin/workspace-controller"
     assert settings.parse(arguments).log_format == "json"
-    installation = (REPOSITORY / "docs" / "install.md").read_text()
-    assert unit["Service"]["Environment"].removeprefix("KUBECONFIG=") in installation
+    assert unit["Service"]["Environment"].removeprefix("KUBECONFIG=") in INSTALL.read_text()
+
+
+def test_unit_and_container_share_the_lock_file_with_the_rest_of_the_machine() -> None:
+    service = sections(UNIT.read_text())["Service"]
+    assert (service["ProtectSystem"], service["PrivateTmp"]) == ("strict", "yes")  # so that nothing else is shared
+    assert str(filelock.SHARED) in service["ReadWritePaths"].split()
+    assert f"-v {filelock.SHARED}:{filelock.SHARED}" in INSTALL.read_text()
+
+
+def test_a_lock_that_others_do_not_see_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(filelock, "SHARED", tmp_path)
+    assert filelock.lock_path("c").parent == tmp_path
+    assert caplog.records == []
+    monkeypatch.setattr(filelock, "SHARED", tmp_path / "absent")
+    assert filelock.lock_path("c").parent != tmp_path
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_drop_in_of_the_installation_adds_leader_election_and_nothing_else() -> None:
+    (drop_in,) = blocks(INSTALL, "ini")
+    command = sections(drop_in)["Service"]["ExecStart"]
+    assert command == sections(UNIT.read_text())["Service"]["ExecStart"] + " --leader-elect"
+    assert settings.parse(shlex.split(command)[1:]).leader_elect
+
+
+def test_controller_is_started_once_its_kinds_rights_and_login_are_there() -> None:
+    text = INSTALL.read_text()
+    alone = text[text.index("## On one host") :]
+    needed = ("apply --server-side -k crds", "apply -k manifests/rbac", "create token", "config use-context")
+    for start in ("systemctl enable --now", "docker run -d"):
+        assert max(alone.index(step) for step in needed) < alone.index(start)
 
 
 def test_inner_loop_starts_a_command_again_when_its_code_changes(tmp_path: Path) -> None:
