@@ -119,7 +119,7 @@ class WorkspaceSpec(RuledModel):
     desired_state: DesiredState = DesiredState.RUNNING
     """Running (the default), Paused (frozen, keeps its memory) or Stopped (the container is kept, or not made)."""
     owner: PlainText | None = None
-    """Who it is for, for people and metrics. Grants nothing."""
+    """Whose it is, for people to read. Grants nothing."""
     host: Annotated[
         Name,
         Transition("self == oldSelf", "host can't be changed: make a new Workspace", lambda new, old: new == old),
