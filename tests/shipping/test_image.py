@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.e2e.conftest import Stack
 from tests.shipping import base_image
 from tests.shipping.conftest import build
 from tests.shipping.relay import relay
+from tests.shipping.test_docs import blocks
 from tests.waiting import eventually
 
 OVERLAY = REPOSITORY / "manifests" / "overlays" / "local-socket"
@@ -117,6 +119,8 @@ def test_replicas_run_workspaces_and_hand_over_without_disturbing_them(replicas:
     stack.ready("shop")
     eventually(lambda: state(engine, "replica-1")["Health"]["Status"] == "healthy", timeout=60)
     assert not [name for name in REPLICAS if "the watch ended" in logs(engine, name)]
+    for name, address in REPLICAS.items():
+        assert "readyz check passed" in engine.docker("exec", "-e", f"POD_IP={address}", name, *asking_for_readiness())
     before = stack.container("shop")
     first = leader(stack)
     engine.docker("stop", "--time", "20", first)
@@ -128,6 +132,13 @@ def test_replicas_run_workspaces_and_hand_over_without_disturbing_them(replicas:
     assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
     stack.kubectl("delete", "workspace", "shop", "later", "--timeout=60s")
     assert stack.containers("shop") == []
+
+
+def asking_for_readiness() -> list[str]:
+    """What the runbook runs in a Pod."""
+    text = next(text for text in blocks(REPOSITORY / "docs" / "runbook.md", "sh") if "kubectl exec" in text)
+    words = shlex.split(text.replace("\\\n", " "))
+    return words[words.index("--") + 1 :]
 
 
 def logs(engine: Engine, name: str) -> str:
