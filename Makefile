@@ -73,11 +73,11 @@ format: $(STAMP) ## Format the code and mend what can be mended
 	@$(PYTHON) -m ruff check --fix .
 
 .PHONY: generate
-generate: $(STAMP) ## Write crds/ from the models
+generate: $(STAMP) ## Write crds/, schemas/ and docs/api.md from the models
 	@$(PYTHON) -m controller.api.crd
 
 .PHONY: generate-check
-generate-check: $(STAMP) ## Fail when crds/ is not what the models say
+generate-check: $(STAMP) ## Fail when crds/, schemas/ or docs/api.md is not what the models say
 	@$(PYTHON) -m controller.api.crd --check
 
 .PHONY: tools
@@ -121,6 +121,18 @@ mutants: $(STAMP) ## Show that nine mistakes, each made in a copy of the code, m
 .PHONY: test-security
 test-security: tools ## Attacks on the host, other tenants and secrets
 	@$(PYTEST) tests/security -m "not nightly" $(ARGS)
+
+.PHONY: test-shipping
+test-shipping: tools ## The image, the manifests, upgrades, GitOps, and every command of the docs
+	@$(PYTEST) tests/shipping $(ARGS)
+
+.PHONY: test-observability
+test-observability: tools ## Alerts, and the dashboard on a real Prometheus
+	@$(PYTEST) tests/observability $(ARGS)
+
+.PHONY: test-devcluster
+test-devcluster: tools ## What `make up` and the tests stand on: control plane, engines, processes
+	@$(PYTEST) tests/devcluster $(ARGS)
 
 .PHONY: test-nightly
 test-nightly: tools ## The slow tests only
