@@ -19,6 +19,13 @@ from devcluster.paths import REPOSITORY
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+SHELL = ("sh", "bash", "console")
+_PROGRAMS = (
+    *("kubectl", "kubectl-workspace", "workspace-controller", "kustomize", "kubeconform", "skaffold", "flux"),
+    *("docker", "ctr", "kind", "systemctl", "journalctl", "curl", "apt-get", "pip", "python3?", "make", "git"),
+)
+COMMAND = re.compile(rf"^(?:\$ |sudo )?(?:{'|'.join(_PROGRAMS)}) .*$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w./{-])(?:manifests|docs|tests|schemas|crds|devcluster|controller|benchmarks)/[\w./-]*\w")
 MADE = "benchmarks/out/"  # written by a run, not kept
@@ -32,6 +39,14 @@ def blocks(page: Path, *languages: str) -> Iterator[str]:
     for language, text in FENCE.findall(page.read_text()):
         if language in languages:
             yield text
+
+
+def inline(page: Path, program: str) -> Iterator[str]:
+    """The commands of a program that the text of a page has between backquotes."""
+    for span in SPAN.findall(FENCE.sub("", page.read_text())):
+        command = " ".join(span.split())
+        if command.startswith(f"{program} "):
+            yield command
 
 
 def anchors(page: Path) -> set[str]:
@@ -63,13 +78,33 @@ def test_named_files_exist(page: Path) -> None:
 def test_shell_commands_can_be_run(page: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     verbs = {command.name for command in app.registered_commands}
-    for text in blocks(page, "sh", "console", "bash"):
+    for text in blocks(page, *SHELL):
         parsed = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
         assert "$ " in text or parsed.returncode == 0, parsed.stderr
+    within = (command for program in ("make", "kubectl") for command in inline(page, program))
+    for text in (*blocks(page, *SHELL), *within):
         for make in re.findall(r"^(?:\$ )?make (?:-s )?([a-z][a-z0-9-]*)", text, re.MULTILINE):
             assert make in targets, f"make {make}"
         for verb in re.findall(r"^(?:\$ )?kubectl[ -]workspace ([a-z]+)", text, re.MULTILINE):
             assert verb in verbs, f"kubectl workspace {verb}"
+
+
+@each_page
+def test_commands_stand_in_blocks_that_say_so(page: Path) -> None:
+    """The blocks of other languages are not run, so nobody would notice a command there that fails."""
+    text = page.read_text()
+    found = FENCE.findall(text)
+    assert len(re.findall(r"^ *(?:```|~~~)", text, re.MULTILINE)) == 2 * len(found), "a block that FENCE does not see"
+    for language, block in found:
+        if language not in SHELL:
+            assert not COMMAND.findall(block), block
+
+
+def test_every_folder_of_tests_has_its_target_and_its_row() -> None:
+    folders = {f"tests/{file.parent.name}" for file in (REPOSITORY / "tests").glob("*/test_*.py")}
+    for name in ("Makefile", "CONTRIBUTING.md"):
+        text = (REPOSITORY / name).read_text()
+        assert [folder for folder in sorted(folders) if not re.search(rf"{folder}\b", text)] == [], name
 
 
 @each_page
