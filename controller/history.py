@@ -14,7 +14,7 @@ from controller.api import WorkspaceStatus
 from controller.errors import WorkspaceError
 from controller.observed import Container
 
-RESTARTS_AT_ONCE, RESTARTS_PERIOD = 5, 60.0  # so many restarts of a Workspace in so many seconds, whatever it asks for
+RESTARTS_AT_ONCE, RESTARTS_PERIOD = 10, 60.0  # so many restarts of a Workspace in so many seconds, whatever it asks for
 HEARS_AFTER = 2.0  # seconds after its start until a container surely hears a signal
 REASON_RESTARTING = "Restarting"
 REASON_RETRIES_EXHAUSTED = "RetriesExhausted"

@@ -10,7 +10,7 @@ import pytest
 from controller.api import Recovery
 from controller.backoff import account, failure_delay, restart_delay
 from controller.errors import EngineError, ImageError, ReferenceNotFound
-from controller.history import RESTARTS_PERIOD, ExitSeen, Now, Sent
+from controller.history import RESTARTS_AT_ONCE, RESTARTS_PERIOD, ExitSeen, Now, Sent
 from controller.observed import ContainerState
 from tests.unit.pairs import NOW, T0, container, desired, history, memory
 
@@ -153,7 +153,7 @@ def test_no_back_off_lets_a_workspace_restart_more_often_than_a_host_can_bear() 
     eager = Recovery.model_validate(
         {"resetAfterSeconds": 1, "backoff": {"initialSeconds": 1, "maxSeconds": 1}, "fallbackAction": "Ignore"}
     )
-    recent = tuple(NOW.mono - seconds for seconds in (5.0, 4.0, 3.0, 2.0, 1.0))
+    recent = tuple(NOW.mono - seconds for seconds in range(RESTARTS_AT_ONCE, 0, -1))
     seen = history(started_at=EXITED.started_at, memory=memory(restarts=recent))
     assert account(seen, EXITED, eager, False, NOW).due == recent[0] + RESTARTS_PERIOD
     rare = history(started_at=EXITED.started_at, memory=memory(restarts=recent[1:]))
