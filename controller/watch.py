@@ -183,7 +183,7 @@ def _settings(streaming: bool) -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = 70.0  # seconds until a silent connection counts as dead; not below 62
     settings.watching.reconnect_backoff = 0.5  # seconds; a stream that is closed at once must not become a busy loop
     settings.watching.initial_streaming = streaming
-    settings.queueing.worker_limit = 100  # tasks for objects: thousands come at once, and each is only handed on
-    settings.queueing.idle_timeout = 0.05  # seconds that such a task waits for more of its object
+    settings.queueing.worker_limit = 50  # tasks for objects: thousands come at once, and each is only handed on
+    settings.queueing.idle_timeout = 0.001  # seconds that such a task waits for more of its object
     settings.queueing.exit_timeout = 1.0
     return settings
