@@ -90,8 +90,9 @@ class Collector:
             self.on_synced()
         await self._namespaces.refresh()
         uids = {uid for uid, _ in listed[self._workspaces.kind].values()}
+        unread = uids - {w.metadata.uid for w in self._workspaces.values()}
         for host in self._hosts:
-            self._begin_to_collect(host, uids - {w.metadata.uid for w in self._workspaces.values()})
+            self._begin_to_collect(host, unread)
 
     def _begin_to_collect(self, host: Host, unread: set[str]) -> None:
         """On each host by itself: one that is slow to remove holds up neither the others nor the next round."""

@@ -125,7 +125,7 @@ class _Run:
         self._workspace = entry.object
         self._history = recall(self._workspace.status, memory)
         self._host: Host | None = None
-        self._image_labels: tuple[str, ...] = ()
+        self.image_labels: tuple[str, ...] = ()  # the keys of the labels of the image that was had
         self._gone = False
 
     async def run(self, keep: Callable[[Workspace, Memory], None]) -> float | None:
@@ -319,13 +319,8 @@ class _Run:
         found = await self._host.puller.ensure(image, desired.pull_policy, credentials, waiter)
         if isinstance(found, Pulling):
             return found.progress
-        self._image_labels = found.image.labels
+        self.image_labels = found.image.labels
         return ""
-
-    @property
-    def image_labels(self) -> tuple[str, ...]:
-        """The keys of the labels of the image that was had."""
-        return self._image_labels
 
     def done(self, action: act.Action, container: str | None, seconds: float) -> None:
         """One line for each action: what, to which container, why, how long."""

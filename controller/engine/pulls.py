@@ -21,9 +21,7 @@ from controller.errors import CallTimeout, EngineError, ImageError, ImageUnavail
 from controller.policy import normalize_image
 
 RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
-_OUTCOMES_LAST = (
-    300.0  # seconds; a waiter that asks later was stopped meanwhile: for it the outcome is no news any more
-)
+_OUTCOMES_LAST = 300.0  # seconds; who asks later had been stopped meanwhile: the outcome is no news any more
 _PULLS_AT_ONCE = 16  # by one host; each has a thread and a connection of its own
 _FOR_ONE_NAMESPACE = 2  # pulls at once, and questions: a registry that drips or hangs holds up nobody else's
 _INLINE = 2.0  # seconds from its first asking; most registries answer a question within that, so it's waited for
