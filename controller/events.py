@@ -37,6 +37,7 @@ LATEST = 600.0  # seconds; what could only be told later than this is dropped
 PATIENT_LIMIT = 1000  # Events that may wait for the work; what is more is written beside it
 QUEUE_LIMIT = 5000  # Events waiting to be written, the rest is dropped
 MEMORY_LIMIT = 8192  # Events (and Workspaces' allowances) remembered, the least recent are forgotten
+LINGER = 0.5  # seconds that an Event waits at least: the work it tells of, often still under way, needs the CPU first
 GAP = 0.01  # seconds between two writes
 BUSY_GAP = 1.0  # the same while much is under way: to make a Workspace comes before telling that it was made
 SAME_PASS = timedelta(seconds=5)  # from a failed step to the status that shows it
@@ -128,7 +129,7 @@ class Recorder:
         """Writes what is due still, for CLOSE_GRACE seconds at most; after `run` was cancelled."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE):
-                while queue := self._due():
+                while queue := self._due(LINGER):
                     await self._write_next(queue)
         self.dropped += len(self._warnings) + len(self._normal)
 
@@ -140,7 +141,7 @@ class Recorder:
             return
         now = asyncio.get_running_loop().time()
         allowance = self._allowance_of(about.metadata.uid)
-        due = max(allowance.reserve(now), series.not_before)
+        due = max(allowance.reserve(now), series.not_before, now + LINGER)
         if due > now + LATEST or len(self._warnings) + len(self._normal) >= QUEUE_LIMIT:
             allowance.give_back()
             self.dropped += 1
@@ -179,9 +180,9 @@ class Recorder:
         heapq.heappush(queue, (due, next(self._order), series))
         self._wake.set()
 
-    def _due(self) -> list[tuple[float, int, Series]]:
-        """The queue whose turn it is, warnings first; empty where nothing is due."""
-        now = asyncio.get_running_loop().time()
+    def _due(self, within: float = GAP) -> list[tuple[float, int, Series]]:
+        """The queue whose turn comes `within` so many seconds, warnings first; empty where nothing is due till then."""
+        now = asyncio.get_running_loop().time() + within
         return next((queue for queue in (self._warnings, self._normal) if queue and queue[0][0] <= now), [])
 
     async def _wait_for_next(self) -> list[tuple[float, int, Series]]:

@@ -1,6 +1,7 @@
 """The only place that changes Docker: carries out a plan's actions in order, until one fails or has to be waited for.
 
-After each call on a container the engine is asked what it is like now, so that the next plan reads our own writes.
+Whatever became of them, the engine is asked at the end what the containers they touched are like now, so that the next
+plan reads our own writes.
 """
 
 from __future__ import annotations
@@ -58,9 +59,19 @@ class Execution:
     def __init__(self, host: Host, desired: Desired, around: Surroundings) -> None:
         self._host, self._engine, self._desired, self._around = host, host.engine, desired, around
         self._created: str | None = None
+        self._touched: dict[str, None] = {}  # the containers that calls were made on, in order
 
     async def run(self, actions: tuple[act.Action, ...]) -> Outcome:
         """Carries out `actions`. Errors of the engine are part of the outcome; those of the API server are raised."""
+        try:
+            outcome = await self._carry_out(actions)
+        finally:
+            await self._look()
+        if outcome.failed is not None and outcome.error is not None:
+            await self._clean_up(outcome.failed, outcome.error)
+        return outcome
+
+    async def _carry_out(self, actions: tuple[act.Action, ...]) -> Outcome:
         done: list[act.Action] = []
         for action in actions:
             if not self._around.may_act():
@@ -68,13 +79,10 @@ class Execution:
             try:
                 waiting = await self._one(action)
             except WorkspaceError as error:
-                await self._clean_up(action, error)
                 return Outcome(tuple(done), action, error)
             if waiting:
                 return Outcome(tuple(done), waiting=waiting)
             done.append(action)
-        if self._created is not None and done and isinstance(done[-1], act.Create):
-            await self._refresh(self._created)
         return Outcome(tuple(done))
 
     async def _one(self, action: act.Action) -> str:
@@ -91,6 +99,7 @@ class Execution:
                     return await self._around.ensure_image(image)
             case act.Create():
                 self._created = await self._create(action)
+                self._touched[self._created] = None
             case act.RemoveVolume(volume=volume):
                 await self._remove_volume(volume)
             case act.Remove(container=str(container)):
@@ -133,14 +142,10 @@ class Execution:
         container = self._target(action)
         if container is None:
             raise ContainerGone("there is no container for this step")
-        try:
-            with self._host.cache.changing(container):
-                async with self._host.cache.while_known():
-                    await self._call(action, container)
-        finally:
-            # Also after an error: whatever the call did, the next plan must see it. A container that is only created
-            # is looked at once it is started, or when its start has failed.
-            await self._refresh(container)
+        self._touched[container] = None  # also where the call fails: whatever it did, the next plan must see it
+        with self._host.cache.changing(container):
+            async with self._host.cache.while_known():
+                await self._call(action, container)
 
     def _call(self, action: act.Action, container: str) -> Awaitable[None]:
         engine = self._engine
@@ -160,13 +165,14 @@ class Execution:
             case _:
                 return calls[type(action)]()
 
-    async def _refresh(self, container: str) -> None:
-        try:
-            async with self._host.cache.while_known():
-                await self._host.cache.refresh(container)
-        except WorkspaceError as error:
-            logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
-            self._host.cache.request_list()
+    async def _look(self) -> None:
+        for container in self._touched:
+            try:
+                async with self._host.cache.while_known():
+                    await self._host.cache.refresh(container)
+            except WorkspaceError as error:
+                logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
+                self._host.cache.request_list()
 
     async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
         """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh. So does

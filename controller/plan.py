@@ -21,6 +21,7 @@ from controller.history import HEARS_AFTER, History, Now, Sent
 from controller.observed import Container, ContainerState, Health, Observed
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
+REPLACED = "another container takes its place"
 ENFORCED_GRACE = 10  # seconds at most, where the host's policy stops it: a tenant's own wish counts no more
 TOLD_FIRST = 0.1  # seconds; by then the status is written
 IN_PLACE = ("Update", "Rename")  # a failure of these holds back nothing else
@@ -153,9 +154,9 @@ class _Planner:
             if container.is_dead:
                 yield act.Remove(container.id, reason="it is dead")
             elif container.is_live:
-                yield from self._thaw_and_stop(container, "another container takes its place")
+                yield from self._thaw_and_stop(container, REPLACED)
             else:
-                yield act.Remove(container.id, reason="another container takes its place")
+                yield act.Remove(container.id, reason=REPLACED)
 
     # Stopped
 
@@ -279,12 +280,15 @@ class _Planner:
     def _replace(self, main: Container, steps: list[act.Action], pending: tuple[str, ...]) -> Plan:
         """The new container is made before the old one is touched: where that fails (image, disk), the old one stays.
 
-        The next plan finds both, keeps the better one and stops the other: `choose` knows which.
+        Once the old one is asked to end, the next plans find both, keep the better one (`choose` knows which) and go on
+        with the other.
         """
         name = self.desired.container_name
         spare = name + naming.NEXT_SUFFIX if main.name != name + naming.NEXT_SUFFIX else name
         steps = [s for s in steps if not isinstance(s, act.AddFinalizer)] + self._create("; ".join(pending), spare)
-        return self._finish(steps, [], pending=pending)
+        if main.is_live:
+            steps += self._thaw_and_stop(main, REPLACED)
+        return self._finish(steps, [main], pending=pending)
 
     def _in_place(self, main: Container) -> list[act.Action]:
         steps: list[act.Action] = []

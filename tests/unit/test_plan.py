@@ -132,8 +132,13 @@ class TestReplacement:
     def test_the_new_container_is_made_while_the_old_one_runs(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired())
         decided = plan(wanted, observed(old), history(), NOW)
-        assert kinds(decided) == ["EnsureImage", "Create"]
+        assert kinds(decided) == ["EnsureImage", "Create", "Signal"]
         assert naming.NEXT_SUFFIX in str(decided)
+
+    def test_a_frozen_old_one_is_thawed_first(self) -> None:
+        wanted, old = desired({"image": "new"}, generation=2), container(desired(), PAUSED)
+        decided = plan(wanted, observed(old), history(), NOW)
+        assert kinds(decided) == ["EnsureImage", "Create", "Unpause", "Signal"]
 
     def test_then_the_old_one_is_stopped_with_its_grace_period(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired())
@@ -152,7 +157,7 @@ class TestReplacement:
 
     @pytest.mark.parametrize(
         ("policy", "steps"),
-        [("Recreate", ["EnsureImage", "Create"]), ("OnRestart", []), ("Manual", [])],
+        [("Recreate", ["EnsureImage", "Create", "Signal"]), ("OnRestart", []), ("Manual", [])],
     )
     def test_the_update_policy_says_when(self, policy: str, steps: list[str]) -> None:
         wanted, old = desired({"image": "new", "updatePolicy": policy}, generation=2), container(desired())
@@ -172,7 +177,7 @@ class TestReplacement:
             {"image": "new", "updatePolicy": "Manual"}, annotations={naming.ANNOTATION_RESTARTED_AT: "now"}
         )
         decided = plan(wanted, observed(container(desired())), history(), NOW)
-        assert kinds(decided) == ["RecordRestart", "EnsureImage", "Create"]
+        assert kinds(decided) == ["RecordRestart", "EnsureImage", "Create", "Signal"]
 
     def test_a_changed_secret_waits_for_a_restart_and_is_named(self) -> None:
         wanted = desired({"env": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]})
@@ -192,7 +197,7 @@ class TestReplacement:
             labels={**old.labels, naming.LABEL_REFERENCES: "Secret/s=u:2"},
         )  # fmt: skip
         known = history(memory=memory(references={"Secret/s": "u:2"}))
-        assert kinds(plan(wanted, observed(old), known, NOW)) == ["RecordRestart", "EnsureImage", "Create"]
+        assert kinds(plan(wanted, observed(old), known, NOW)) == ["RecordRestart", "EnsureImage", "Create", "Signal"]
         assert str(plan(wanted, observed(old, new), known, NOW)).count(old.id[:12]) == 1
 
 
