@@ -21,6 +21,7 @@ from controller.kube import ApiUnavailable, Gone, Kube
 from controller.namespaces import Namespaces
 from controller.observed import Container
 from controller.store import Key, Store
+from controller.users import Users
 
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
@@ -36,13 +37,13 @@ class Collector:
         self,
         kube: Kube,
         stores: Sequence[Store[Any]],
-        workspaces: Store[Workspace],
+        users: Users,
         hosts: Hosts,
         namespaces: Namespaces,
         may_act: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
-        self._kube, self._stores, self._workspaces, self._hosts = kube, stores, workspaces, hosts
+        self._kube, self._stores, self._users, self._hosts = kube, stores, users, hosts
         self._namespaces, self._may_act, self._clock = namespaces, may_act, clock
         self._networks_checked: dict[str, tuple[frozenset[tuple[str, str]], int]] = {}
         self._now = asyncio.Event()
@@ -89,8 +90,7 @@ class Collector:
         if first:
             self.on_synced()
         await self._namespaces.refresh()
-        uids = {uid for uid, _ in listed[self._workspaces.kind].values()}
-        unread = uids - {w.metadata.uid for w in self._workspaces.values()}
+        unread = {uid for uid, _ in listed["Workspace"].values()} - self._users.uids()
         for host in self._hosts:
             self._begin_to_collect(host, unread)
 
@@ -147,8 +147,8 @@ class Collector:
 
     def _users_of(self, host: Host) -> list[Workspace]:
         """Also those of hosts that we aren't connected to: where two DockerHosts name one engine, theirs are here."""
-        workspaces = self._workspaces.values()
-        return [w for w in workspaces if w.spec.host == host.name or self._hosts.get(w.spec.host) is None]
+        names = [name for name in self._users.hosts() if name == host.name or self._hosts.get(name) is None]
+        return [workspace for name in names for workspace in self._users.of(name)]
 
     async def _remove(self, host: Host, container: Container) -> None:
         logger.info(

@@ -49,6 +49,14 @@ class Users:
         """The key of the Workspace with this uid."""
         return self._by_uid.get(uid)
 
+    def uids(self) -> set[str]:
+        """The uids of all Workspaces."""
+        return set(self._by_uid)
+
+    def hosts(self) -> list[str]:
+        """The names of the hosts that Workspaces name."""
+        return [host for host, keys in self._by_host.items() if keys]
+
     def keys_on(self, host: str) -> list[Key]:
         """The keys of the Workspaces that name this host."""
         return list(self._by_host[host])
