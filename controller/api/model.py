@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -26,6 +27,11 @@ ABANDON = f"{GROUP}/abandon"
 """Annotation: "true" lets go of a Workspace that is being deleted while its host can't be reached."""
 
 
+@lru_cache(maxsize=4096)
+def _held_once(names: frozenset[str]) -> set[str]:
+    return set(names)
+
+
 class ApiModel(BaseModel):
     """Part of a spec. Errors never show the input, which may be a secret.
 
@@ -39,6 +45,11 @@ class ApiModel(BaseModel):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+    def model_post_init(self, context: Any, /) -> None:
+        """pydantic keeps a set of the names that were given, in each part of each object. That was half of a
+        Workspace's memory; equal ones are held once."""
+        object.__setattr__(self, "__pydantic_fields_set__", _held_once(frozenset(self.__pydantic_fields_set__)))
 
     def by_alias(self, alias: str) -> Any:
         """The value of the field that YAML calls `alias`; KeyError if there is none."""

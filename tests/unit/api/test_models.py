@@ -141,3 +141,11 @@ def test_thousands_of_workspaces_are_read_in_a_moment() -> None:
     for _ in range(1000):
         Workspace.model_validate(FULL)
     assert timedelta(seconds=time.process_time() - started) < timedelta(seconds=2)
+
+
+def test_what_was_given_is_held_once_for_all_objects_and_copies_have_their_own() -> None:
+    one, other = Workspace.model_validate(workspace(FULL)), Workspace.model_validate(workspace(FULL))
+    assert one.spec.recovery.model_fields_set is other.spec.recovery.model_fields_set
+    before = set(one.status.model_fields_set)
+    one.status.model_copy(update={"host": "another"})
+    assert one.status.model_fields_set == before
