@@ -67,7 +67,7 @@ MUTANTS = (
         (
             Edit(
                 "controller/plan.py",
-                "        return self._finish(steps, [], pending=pending)\n\n    def _in_place",
+                "        return self._finish(steps, [main], pending=pending)\n\n    def _in_place",
                 '        removal = act.Remove(main.id, reason="it is replaced")\n'
                 "        return self._finish([removal, *steps], [], pending=pending)\n\n    def _in_place",
             ),
