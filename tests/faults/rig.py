@@ -185,13 +185,18 @@ class Rig:
             return
         if not any(p.running for p in self.processes):
             self.restart()
+        (names,) = eventually(lambda: (self.names(),), PATIENCE)  # refused while a CRD is being replaced
+        eventually(self._all_deleted, PATIENCE + 2 * len(names), interval=0.3)
+        for engine in self.engines:
+            eventually(lambda engine=engine: not self.oracle.containers(self.namespace, engine=engine), PATIENCE)  # type: ignore[misc]
+
+    def _all_deleted(self) -> bool:
+        """Asks for the deletion of all that is there; whether nothing is."""
         names = self.names()
         for name in names:
             with contextlib.suppress(LookupError):
                 self.delete(name)
-        eventually(lambda: not self.names(), PATIENCE + 2 * len(names), interval=0.3)
-        for engine in self.engines:
-            eventually(lambda engine=engine: not self.oracle.containers(self.namespace, engine=engine), PATIENCE)  # type: ignore[misc]
+        return not names
 
     def _path(self, name: str = "") -> str:
         return f"{GROUP}/namespaces/{self.namespace}/workspaces" + (f"/{name}" if name else "")
