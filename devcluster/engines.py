@@ -128,6 +128,15 @@ class Engine:
         """A client of the Docker SDK for the oracle of a test; ``timeout`` in seconds. Close it."""
         return docker.APIClient(base_url=self.endpoint, version="1.41", timeout=timeout)
 
+    def containers(self, labels: list[str], timeout: int = 60) -> list[dict[str, Any]]:
+        """Inspect of each container that has all ``labels``, in any state; one that goes meanwhile is left out."""
+        found = []
+        with contextlib.closing(self.client(timeout)) as client:
+            for row in client.containers(all=True, filters={"label": labels}):
+                with contextlib.suppress(docker.errors.NotFound):
+                    found.append(client.inspect_container(row["Id"]))
+        return found
+
     def docker(self, *args: str, stdin: str | None = None) -> str:
         """Run the docker command line against this engine and return its stdout. Raises CalledProcessError."""
         done = subprocess.run(

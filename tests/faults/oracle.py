@@ -108,12 +108,7 @@ class Oracle:
         """Inspect of each container that carries the labels of this cluster and a namespace (and a Workspace)."""
         labels = [f"{naming.LABEL_CLUSTER}={self.cluster}", f"{naming.LABEL_NAMESPACE}={namespace}"]
         labels += [f"{naming.LABEL_NAME}={name}"] if name else []
-        found = []
-        with contextlib.closing(self._engines[engine].client(timeout=15)) as client:
-            for row in client.containers(all=True, filters={"label": labels}):
-                with contextlib.suppress(docker.errors.NotFound):
-                    found.append(client.inspect_container(row["Id"]))
-        return found
+        return self._engines[engine].containers(labels, timeout=15)
 
     def check_converged(self, namespace: str) -> None:
         """L1: every Workspace is Ready and is what it says, and nothing is left over. Raises AssertionError."""

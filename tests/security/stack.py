@@ -1,13 +1,10 @@
 """The real stack under attack: an API server, Docker engines, the controller with its own rights, and two tenants."""
 
-import contextlib
 import subprocess
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import docker
 
 from controller import naming
 from devcluster import ControlPlane, Engine, Process, binaries
@@ -95,12 +92,7 @@ class Stack:
     def containers(self, namespace: str, name: str | None = None) -> list[dict[str, Any]]:
         """Inspect of each container that carries the labels of a namespace (and a Workspace), in any state."""
         labels = [f"{naming.LABEL_NAMESPACE}={namespace}"] + ([f"{naming.LABEL_NAME}={name}"] if name else [])
-        found = []
-        with contextlib.closing(self.engine.client()) as client:
-            for row in client.containers(all=True, filters={"label": labels}):
-                with contextlib.suppress(docker.errors.NotFound):  # it is being replaced
-                    found.append(client.inspect_container(row["Id"]))
-        return found
+        return self.engine.containers(labels)
 
     def running(self, tenant: Tenant, name: str) -> dict[str, Any]:
         """Inspect of the one container of a Workspace, once it runs."""

@@ -189,12 +189,9 @@ async def test_telling_is_slow_while_much_is_under_way(monkeypatch: pytest.Monke
 
 
 async def test_the_work_comes_before_what_is_told_of_it_and_the_end_waits_for_nothing() -> None:
-    api = Events()
-    recorder = Recorder(api)  # type: ignore[arg-type]
-    writing = asyncio.create_task(recorder.run())
-    recorder.acted(WORKSPACE, Start("c1", reason="it should run"))
-    await asyncio.sleep(events.LINGER / 2)
-    assert not api.stored
-    writing.cancel()
-    await recorder.close()
-    assert len(api.stored) == 1
+    kube = Events()
+    async with recording(kube) as recorder:
+        recorder.acted(WORKSPACE, Start("c1", reason="it should run"))
+        await asyncio.sleep(events.LINGER / 2)
+        assert not kube.stored
+    assert len(kube.stored) == 1
