@@ -108,13 +108,7 @@ class App:
         self.sampler = Sampler(lambda: self.hosts, self._settings.usage_interval, self._sampled)
         self._build_reconcilers(cluster)
         self.collector = Collector(
-            kube,
-            tuple(self.stores.values()),
-            self.users,
-            self.hosts,
-            self._namespaces,
-            self.may_change,
-            clock,
+            kube, tuple(self.stores.values()), self.users, self.hosts, self._namespaces, self.may_change, clock
         )
         self.collector.on_synced = self._everything_changed
         self._watch = Watch(self._deliver)

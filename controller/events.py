@@ -181,7 +181,8 @@ class Recorder:
         self._wake.set()
 
     def _due(self, within: float = GAP) -> list[tuple[float, int, Series]]:
-        """The queue whose turn comes `within` so many seconds, warnings first; empty where nothing is due till then."""
+        """The queue of which something is due `within` so many seconds, warnings first; else empty. Within a GAP is
+        now: a timer may ring a moment too early, and would ring again and again."""
         now = asyncio.get_running_loop().time() + within
         return next((queue for queue in (self._warnings, self._normal) if queue and queue[0][0] <= now), [])
 

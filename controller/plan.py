@@ -280,8 +280,7 @@ class _Planner:
     def _replace(self, main: Container, steps: list[act.Action], pending: tuple[str, ...]) -> Plan:
         """The new container is made before the old one is touched: where that fails (image, disk), the old one stays.
 
-        Once the old one is asked to end, the next plans find both, keep the better one (`choose` knows which) and go on
-        with the other.
+        Then the old one is asked to end. The next plans find both; `choose` knows which one to keep.
         """
         name = self.desired.container_name
         spare = name + naming.NEXT_SUFFIX if main.name != name + naming.NEXT_SUFFIX else name

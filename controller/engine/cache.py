@@ -120,7 +120,7 @@ class HostCache:
 
     @contextmanager
     def changing(self, container: str) -> Iterator[None]:
-        """While a call on the container is under way. Who makes it refreshes right after: nobody else looks till then,
+        """While a call on the container is under way. Who makes it refreshes afterwards: nobody else looks meanwhile,
         however long a busy engine takes."""
         self._changing.add(container)
         try:
