@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from benchmarks import processors
 from benchmarks.docker_side import DockerSide
 from benchmarks.results import Figure, Results, median, say
 from benchmarks.rig import Rig
@@ -9,59 +14,89 @@ from benchmarks.rig import Rig
 PARALLEL = (1, 2, 4, 8, 16)
 
 
+@dataclass(slots=True)
+class Side:
+    """One of those that take turns: the seconds of each round, and the CPU seconds of all of them together."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: Counter[str] = field(default_factory=Counter)
+
+    async def make(self, rig: Rig, work: Callable[[], Awaitable[float]]) -> None:
+        """One round; `work` gives its seconds."""
+        before = rig.cpu()
+        self.seconds.append(await work())
+        self.cpu += rig.cpu() - before
+
+    def cpu_each(self, size: int) -> dict[str, float]:
+        """Milliseconds of CPU for each container, by part."""
+        made = size * len(self.seconds)
+        return {part: seconds / made * 1000 for part, seconds in self.cpu.items()}
+
+    def __str__(self) -> str:
+        return f"{median(self.seconds):.2f} s ({min(self.seconds):.2f} to {max(self.seconds):.2f})"
+
+
 async def run(rig: Rig, side: DockerSide, results: Results, sizes: dict[int, int]) -> None:
     """{Workspaces: rounds}. The smallest burst finds the best parallelism of `docker run`, then all take turns."""
     least = min(sizes)
-    sweep = {parallel: await _docker(rig, side, least, parallel) for parallel in PARALLEL}
-    best = min(sweep, key=lambda parallel: sweep[parallel])
-    say(f"  docker run -d of {least}: " + ", ".join(f"{s:.1f} s with {p}" for p, s in sweep.items()))
-    results.series["burst_parallel"] = {str(parallel): seconds for parallel, seconds in sweep.items()}
+    sweep: dict[int, Side] = {parallel: Side() for parallel in PARALLEL}
+    for parallel, tried in sweep.items():
+        await _docker(rig, side, tried, least, parallel)
+    best = min(sweep, key=lambda parallel: sweep[parallel].seconds)
+    told = ", ".join(f"{tried.seconds[0]:.1f} s with {parallel}" for parallel, tried in sweep.items())
+    say(f"  docker run -d of {least}: {told}")
+    results.series["burst_parallel"] = {str(parallel): tried.seconds[0] for parallel, tried in sweep.items()}
     for size, rounds in sizes.items():
-        await _turns(rig, side, results, size, rounds, best, [sweep[best]] if size == least else [])
+        await _turns(rig, side, results, size, rounds, best, sweep[best] if size == least else Side())
 
 
-async def _turns(
-    rig: Rig, side: DockerSide, results: Results, size: int, rounds: int, best: int, docker: list[float]
-) -> None:
-    ours: list[float] = []
-    sdk: list[float] = []
+async def _turns(rig: Rig, side: DockerSide, results: Results, size: int, rounds: int, best: int, docker: Side) -> None:
+    ours, sdk = Side(), Side()
     for _ in range(rounds):
-        ours.append(await _ours(rig, size))
-        docker.append(await _docker(rig, side, size, best))
-        sdk.append(await _sdk(rig, side, size, best))
-    seconds = {"controller": ours, "docker run": docker, "sdk": sdk}
-    results.series[f"burst_{size}"] = seconds
-    note = ", ".join(
-        f"{name} {median(times):.2f} s ({min(times):.2f} to {max(times):.2f})" for name, times in seconds.items()
-    )
-    base = median(docker)
-    spread = tuple(o / base for o in ours)
+        await _ours(rig, ours, size)
+        await _docker(rig, side, docker, size, best)
+        await _sdk(rig, side, sdk, size, best)
+    sides = {"controller": ours, "docker run": docker, "sdk": sdk}
+    results.series[f"burst_{size}"] = {name: taken.seconds for name, taken in sides.items()}
+    results.series[f"cpu_ms_of_burst_{size}"] = {name: taken.cpu_each(size) for name, taken in sides.items()}
+    _say_cpu(sides, size)
+    note = ", ".join(f"{name} {taken}" for name, taken in sides.items()) + f"; {best} in parallel"
     results.add(
-        Figure(
-            f"burst_{size}_over_docker_run", median(ours) / base, 1.10, "ratio", spread, f"{note}; {best} in parallel"
-        ),
-        Figure(
-            f"burst_{size}_over_sdk", median(ours) / median(sdk), 1.10, "ratio", tuple(o / median(sdk) for o in ours)
-        ),
+        _over(f"burst_{size}_over_docker_run", ours, docker, note),
+        _over(f"burst_{size}_over_sdk", ours, sdk),
     )
 
 
-async def _ours(rig: Rig, size: int) -> float:
+def _over(name: str, ours: Side, theirs: Side, note: str = "") -> Figure:
+    base = median(theirs.seconds)
+    return Figure(name, median(ours.seconds) / base, 1.10, "ratio", tuple(s / base for s in ours.seconds), note)
+
+
+def _say_cpu(sides: dict[str, Side], size: int) -> None:
+    """What the machine's cores did for each container: on cores that are never idle, the times follow from it."""
+    each = {name: taken.cpu_each(size) for name, taken in sides.items()}
+    ours = {part: ms for part, ms in each["controller"].items() if part != processors.ALL}
+    parts = ", ".join(f"{part} {ms:.0f}" for part, ms in ours.items())
+    totals = ", ".join(f"{name} {cpu[processors.ALL]:.0f}" for name, cpu in each.items())
+    say(f"  CPU of the machine for each of {size}, in ms: {totals}; in the controller's: {parts}")
+
+
+async def _ours(rig: Rig, ours: Side, size: int) -> None:
+    async def work() -> float:
+        began = await rig.create(names)
+        return await rig.watcher.until_ready(names) - began
+
     await rig.warm()
     names = rig.names(size)
-    began = await rig.create(names)
-    seconds = await rig.watcher.until_ready(names) - began
+    await ours.make(rig, work)
     await rig.remove_all()
-    return seconds
 
 
-async def _docker(rig: Rig, side: DockerSide, size: int, parallel: int) -> float:
-    seconds = await side.run(rig.names(size, "d"), parallel)
+async def _docker(rig: Rig, side: DockerSide, docker: Side, size: int, parallel: int) -> None:
+    await docker.make(rig, lambda: side.run(rig.names(size, "d"), parallel))
     await side.remove_all()
-    return seconds
 
 
-async def _sdk(rig: Rig, side: DockerSide, size: int, parallel: int) -> float:
-    seconds = await side.sdk(rig.names(size, "s"), parallel)
+async def _sdk(rig: Rig, side: DockerSide, sdk: Side, size: int, parallel: int) -> None:
+    await sdk.make(rig, lambda: side.sdk(rig.names(size, "s"), parallel))
     await side.remove_all()
-    return seconds

@@ -20,6 +20,7 @@ import httpx2
 import yaml
 from lightkube import AsyncClient, KubeConfig
 
+from benchmarks import processors
 from benchmarks.watching import Watcher
 from controller.api import API_VERSION
 from controller.kube import KINDS
@@ -31,7 +32,6 @@ from tests.waiting import eventually_async
 
 NAMESPACE = "bench"
 CONTROLLER_USER = "bench-controller"
-TICKS = os.sysconf("SC_CLK_TCK")
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -64,8 +64,7 @@ class Controller:
 
     def cpu_seconds(self) -> float:
         """CPU time since its start."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return processors.of_process(self.process.pid)
 
     def rss_bytes(self) -> int:
         """Memory that is resident now."""
@@ -122,6 +121,13 @@ class Rig:
         began = time.monotonic()
         await self.client.deletecollection(KINDS["Workspace"], namespace=NAMESPACE)
         return await self.watcher.until_gone() - began
+
+    def cpu(self) -> Counter[str]:
+        """CPU seconds so far, of the machine and of what is there for Workspaces alone."""
+        parts: dict[str, int | None] = {"controller": self.controller.process.pid}
+        for name in ("kube-apiserver", "etcd"):
+            parts[name] = int((self.cluster.directory / f"{name}.pid").read_text().split()[0])
+        return processors.of_parts(parts)
 
     def audit(self) -> Counter[tuple[str, str]]:
         """(verb, resource) of all that the controller has asked of the API server."""
