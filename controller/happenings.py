@@ -20,6 +20,7 @@ from controller.api import (
     WorkspaceStatus,
 )
 from controller.errors import WorkspaceError, printable
+from controller.observed import ContainerState
 
 REASON_LIMIT = 128  # characters, by the API server
 
@@ -127,9 +128,9 @@ def _of_exit(previous: WorkspaceStatus, new: WorkspaceStatus) -> Iterator[Happen
 
 
 def _start_reason(status: WorkspaceStatus, action: act.Start) -> str:
-    ran_before = action.container is not None and action.container == status.container_id
-    asked = status.phase in (Phase.STOPPED, Phase.CREATING)
-    return "Restarted" if ran_before and not asked else "Started"
+    known = action.container is not None and action.container == status.container_id
+    ran_before = known and status.container_state != ContainerState.CREATED
+    return "Restarted" if ran_before and status.phase is not Phase.STOPPED else "Started"
 
 
 def _condition(status: WorkspaceStatus, kind: str) -> Condition | None:

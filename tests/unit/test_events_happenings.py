@@ -46,6 +46,11 @@ def test_a_start_of_what_was_stopped_is_no_restart() -> None:
     assert [h.reason for h in of_action(stopped, Start("c1", reason="x"))] == ["Started"]
 
 
+def test_the_first_start_of_a_replacement_is_no_restart() -> None:
+    replaced = status("Stopping", container_id="c2", container_state="created")
+    assert [h.reason for h in of_action(replaced, Start("c2", reason="x"))] == ["Started"]
+
+
 def test_bookkeeping_is_not_told() -> None:
     assert list(of_action(WorkspaceStatus(), AddFinalizer(reason="x"))) == []
 
