@@ -38,6 +38,7 @@ class Plan:
     pending: tuple[str, ...] = ()  # changes that wait for a restart
     why: str = ""  # why nothing is done where something is wrong
     stopping: frozenset[str] = frozenset()  # the containers that are meant to end
+    tidies: bool = False  # whether the Workspace is what it should be, and its status may tell so before the actions
     wanted: frozenset[str] = frozenset()  # the kinds of all steps, those that a failure holds back among them
 
     def __str__(self) -> str:
@@ -121,7 +122,7 @@ class _Planner:
         if self.desired.deleting:
             return self._delete()
         if self.others:
-            return self._finish(list(self._remove_surplus()), [c for c in self.others if c.is_live])
+            return self._replaced()
         if self.desired.state is DesiredState.STOPPED or self._must_stop():
             return self._stopped()
         if self.main is None:
@@ -148,8 +149,25 @@ class _Planner:
 
     # more than one
 
+    def _replaced(self) -> Plan:
+        """Nothing starts before the predecessor (or a duplicate) has ended. Its removal comes last, for the engine may
+        need long for it; and where the new container can't be started, the old one is still there to go back to."""
+        live = [c for c in self.others if c.is_live]
+        start = [] if live else self._start_of_successor()
+        if start:
+            return self._finish(start, [])
+        fits = self.main is not None and self.main.is_live and not self._pending(self.main)
+        return replace(self._finish(list(self._remove_surplus()), live), tidies=fits and not live)
+
+    def _start_of_successor(self) -> list[act.Action]:
+        if self.main is None or self.main.is_live or self._pending(self.main) or self.restart:
+            return []
+        if self.desired.state is DesiredState.STOPPED or self._must_stop() or not self.desired.has_finalizer:
+            return []
+        return [step for step in self._ended(self.main, [], ()).actions if isinstance(step, (act.Start, act.Pause))]
+
     def _remove_surplus(self) -> Iterator[act.Action]:
-        """The predecessor (or a duplicate) is stopped as gently as any, and is gone before anything else is started."""
+        """As gently as any stop."""
         for container in self.others:
             if container.is_dead:
                 yield act.Remove(container.id, reason="it is dead")

@@ -151,8 +151,9 @@ class _Run:
             if self._world.dry_run:
                 self._say(desired, decided)
                 return decided, outcome
-            if not decided.actions:
+            if not decided.actions or decided.tidies:
                 await self._write_status(desired, observed, decided)
+            if not decided.actions:
                 return decided, outcome
             if self._host is None:  # the one thing that is planned without a host: letting go of it
                 await self.remove_finalizer()

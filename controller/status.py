@@ -110,7 +110,7 @@ def _of_main(
         return cond.stalled("Failed", REASON_RETRIES_EXHAUSTED, _exhausted_message(desired, main))
     if main is not None and main.is_live and is_restarting(desired, observed, history, main):
         return cond.on_its_way("Stopping", REASON_RESTARTING, "a restart was asked for")
-    if len(observed.containers) > 1:
+    if len(observed.containers) > 1 and not plan.tidies:
         return cond.on_its_way("Stopping", "Recreating", "the old container is stopped, then the new one is started")
     if desired.state is DesiredState.STOPPED:
         return _stopped(main)

@@ -149,11 +149,36 @@ class TestReplacement:
         assert waiting.actions == ()
         assert waiting.wake_at == NOW.mono + 7
 
-    def test_then_the_old_one_is_removed_and_the_new_one_takes_its_name_and_starts(self) -> None:
+    def test_then_the_new_one_starts_and_only_then_the_old_one_is_removed_and_its_name_taken(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
         new = container(wanted, CREATED, id="new", name=wanted.container_name + naming.NEXT_SUFFIX)
+        assert kinds(plan(wanted, observed(new, old), history(), NOW)) == ["Start"]
+        started = replace(new, state=RUNNING, started_at=NOW.wall)
+        assert kinds(plan(wanted, observed(started, old), history(), NOW)) == ["Remove"]
+        assert kinds(plan(wanted, observed(started), history(), NOW)) == ["Rename"]
+
+    def test_the_removal_is_told_of_before_it_begins(self) -> None:
+        wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
+        new = container(wanted, RUNNING, id="new")
+        assert plan(wanted, observed(new, old), history(), NOW).tidies
+        assert not plan(wanted, observed(new, replace(old, state=RUNNING)), history(), NOW).tidies
+        changed_again = desired({"image": "newer"}, generation=3)
+        assert not plan(changed_again, observed(new, old), history(), NOW).tidies
+
+    def test_where_the_new_one_cant_be_started_the_old_one_is_kept(self) -> None:
+        wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
+        new = container(wanted, CREATED, id="new", name=wanted.container_name + naming.NEXT_SUFFIX)
+        failed = memory(failures={"Start": Failure(PortInUse("taken"), 1, NOW.mono + 5)})
+        waiting = plan(wanted, observed(new, old), history(memory=failed), NOW)
+        assert waiting.actions == ()
+        assert waiting.wake_at == NOW.mono + 5
+        back = desired()
+        assert kinds(plan(back, observed(old, new), history(), NOW)) == ["Start"]
+
+    def test_a_successor_that_is_not_to_run_only_takes_the_place(self) -> None:
+        wanted, old = desired({"image": "new", "desiredState": "Stopped"}, generation=2), container(desired(), EXITED)
+        new = container(wanted, CREATED, id="new")
         assert kinds(plan(wanted, observed(new, old), history(), NOW)) == ["Remove"]
-        assert kinds(plan(wanted, observed(new), history(), NOW)) == ["Rename", "Start"]
 
     @pytest.mark.parametrize(
         ("policy", "steps"),
@@ -221,8 +246,14 @@ class TestMoreThanOne:
         younger = container(wanted, id="younger", created_at=T0 + timedelta(minutes=2))
         assert "to younger" in str(plan(wanted, observed(younger, container(wanted)), history(), NOW))
 
-    def test_nothing_is_started_before_the_rest_is_gone(self) -> None:
-        wanted = desired()
+    @pytest.mark.parametrize("state", [RUNNING, PAUSED, ContainerState.RESTARTING])
+    def test_nothing_is_started_before_the_rest_has_ended(self, state: ContainerState) -> None:
+        wanted, old = desired(), container(desired({"image": "b"}), state, id="b")
+        there = observed(container(wanted, CREATED, id="a"), old)
+        assert not {"Start", "Remove"} & set(kinds(plan(wanted, there, history(), NOW)))
+
+    def test_a_restart_that_was_not_recorded_yet_waits_until_the_rest_is_gone(self) -> None:
+        wanted = desired(annotations={naming.ANNOTATION_RESTARTED_AT: "now"})
         there = observed(container(wanted, CREATED, id="a"), container(desired({"image": "b"}), EXITED, id="b"))
         assert kinds(plan(wanted, there, history(), NOW)) == ["Remove"]
 
