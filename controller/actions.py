@@ -116,6 +116,7 @@ class Rename(_OnContainer):
     """Gives a container the name it should have."""
 
     name: str
+    quiet: bool = False  # part of a replacement, which is told as such
 
     def __str__(self) -> str:
         return f"Rename {(self.container or 'the new container')[:12]} to {self.name}: {self.reason}"

@@ -51,7 +51,7 @@ def of_action(status: WorkspaceStatus, action: act.Action) -> Iterator[Happening
             yield Happening("Killed", printable(f"killed the container: {action.reason}"), warning=True)
         case act.RemoveVolume():
             yield Happening("VolumeRemoved", printable(f"removed volume {action.volume}: {action.reason}"))
-        case act.Rename(name=name):
+        case act.Rename(name=name, quiet=False):
             yield Happening("Renamed", printable(f"renamed the container to {name}: {action.reason}"))
         case act.Pause() | act.Unpause() | act.Update() | act.Remove():
             past, verb = _PAST[action.kind]

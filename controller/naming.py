@@ -24,6 +24,7 @@ ANNOTATION_USAGE = f"{GROUP}/usage"
 
 NAME_LIMIT = 128  # characters; Docker has no bound of its own, but a hostname and many tools do
 NEXT_SUFFIX = "-next"  # of the container that is made while its predecessor still runs
+OLD_SUFFIX = "-old"  # of the predecessor that has ended and is about to be removed; not longer than the other one
 
 
 def container_name(namespace: str, name: str, uid: str) -> str:

@@ -164,7 +164,20 @@ class _Planner:
             return []
         if self.desired.state is DesiredState.STOPPED or self._must_stop() or not self.desired.has_finalizer:
             return []
-        return [step for step in self._ended(self.main, [], ()).actions if isinstance(step, (act.Start, act.Pause))]
+        start = [step for step in self._ended(self.main, [], ()).actions if isinstance(step, (act.Start, act.Pause))]
+        return [*self._take_name(self.main), *start] if start else []
+
+    def _take_name(self, main: Container) -> Iterator[act.Action]:
+        """Before it starts: its name is told with it, and people use it. Where that can't be had yet, it comes last."""
+        name = self.desired.container_name
+        used = {container.name: container for container in self.observed.containers}
+        asides = [n for n in (name + naming.OLD_SUFFIX, name + naming.NEXT_SUFFIX) if n not in used]
+        holder = used.get(name)
+        if holder is main or (holder is not None and (holder.is_dead or not asides)):
+            return
+        if holder is not None:
+            yield act.Rename(holder.id, asides[0], quiet=True, reason=REPLACED)
+        yield act.Rename(main.id, name, quiet=True, reason="it takes the other one's place")
 
     def _remove_surplus(self) -> Iterator[act.Action]:
         """As gently as any stop."""

@@ -9,7 +9,9 @@ from typing import ClassVar
 import pytest
 
 from controller import naming
+from controller.api import WorkspaceStatus
 from controller.errors import ConfigurationError, EngineError, ImageUnavailable, PolicyViolation, PortInUse
+from controller.happenings import of_action
 from controller.history import Failure, History, Sent, sent_now
 from controller.observed import Container, ContainerState, Health, Limits
 from controller.plan import Plan, plan
@@ -149,13 +151,29 @@ class TestReplacement:
         assert waiting.actions == ()
         assert waiting.wake_at == NOW.mono + 7
 
-    def test_then_the_new_one_starts_and_only_then_the_old_one_is_removed_and_its_name_taken(self) -> None:
+    def test_then_the_new_one_takes_its_name_and_starts_and_only_then_the_old_one_is_removed(self) -> None:
+        wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
+        name = wanted.container_name
+        new = container(wanted, CREATED, id="new", name=name + naming.NEXT_SUFFIX)
+        started = plan(wanted, observed(new, old), history(), NOW)
+        assert [str(a).split(":")[0] for a in started.actions] == [
+            f"Rename {old.id[:12]} to {name}{naming.OLD_SUFFIX}", f"Rename new to {name}", "Start new",
+        ]  # fmt: skip
+        assert not any(list(of_action(WorkspaceStatus(), a)) for a in started.actions if a.kind == "Rename")
+        new, old = replace(new, name=name, state=RUNNING), replace(old, name=name + naming.OLD_SUFFIX)
+        assert kinds(plan(wanted, observed(new, old), history(), NOW)) == ["Remove"]
+        assert kinds(plan(wanted, observed(new), history(), NOW)) == []
+
+    def test_a_name_that_cant_be_had_keeps_nothing_from_starting(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
         new = container(wanted, CREATED, id="new", name=wanted.container_name + naming.NEXT_SUFFIX)
-        assert kinds(plan(wanted, observed(new, old), history(), NOW)) == ["Start"]
-        started = replace(new, state=RUNNING, started_at=NOW.wall)
-        assert kinds(plan(wanted, observed(started, old), history(), NOW)) == ["Remove"]
-        assert kinds(plan(wanted, observed(started), history(), NOW)) == ["Rename"]
+        older = container(desired(), EXITED, id="older", name=wanted.container_name + naming.OLD_SUFFIX)
+        assert kinds(plan(wanted, observed(new, old, older), history(), NOW)) == ["Start"]
+        dead = replace(old, state=ContainerState.DEAD)
+        assert kinds(plan(wanted, observed(new, dead), history(), NOW)) == ["Start"]
+        running = replace(new, state=RUNNING)
+        assert kinds(plan(wanted, observed(running, old, older), history(), NOW)) == ["Remove", "Remove"]
+        assert kinds(plan(wanted, observed(running), history(), NOW)) == ["Rename"]
 
     def test_the_removal_is_told_of_before_it_begins(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
@@ -166,14 +184,16 @@ class TestReplacement:
         assert not plan(changed_again, observed(new, old), history(), NOW).tidies
 
     def test_where_the_new_one_cant_be_started_the_old_one_is_kept(self) -> None:
-        wanted, old = desired({"image": "new"}, generation=2), container(desired(), EXITED)
-        new = container(wanted, CREATED, id="new", name=wanted.container_name + naming.NEXT_SUFFIX)
+        wanted, name = desired({"image": "new"}, generation=2), desired().container_name
+        old = container(desired(), EXITED, name=name + naming.OLD_SUFFIX)
+        new = container(wanted, CREATED, id="new", name=name)
         failed = memory(failures={"Start": Failure(PortInUse("taken"), 1, NOW.mono + 5)})
         waiting = plan(wanted, observed(new, old), history(memory=failed), NOW)
         assert waiting.actions == ()
         assert waiting.wake_at == NOW.mono + 5
-        back = desired()
-        assert kinds(plan(back, observed(old, new), history(), NOW)) == ["Start"]
+        back = plan(desired(), observed(old, new), history(), NOW)
+        assert kinds(back) == ["Rename", "Rename", "Start"]
+        assert str(back).splitlines()[-1].startswith(f"3. Start {old.id[:12]}")
 
     def test_a_successor_that_is_not_to_run_only_takes_the_place(self) -> None:
         wanted, old = desired({"image": "new", "desiredState": "Stopped"}, generation=2), container(desired(), EXITED)
