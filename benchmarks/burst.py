@@ -73,7 +73,7 @@ def _over(name: str, ours: Side, theirs: Side, note: str = "") -> Figure:
 
 
 def _say_cpu(sides: dict[str, Side], size: int) -> None:
-    """What the machine's cores did for each container: on cores that are never idle, the times follow from it."""
+    """What the machine's cores did for each container: on cores that are hardly ever idle, the times follow from it."""
     each = {name: taken.cpu_each(size) for name, taken in sides.items()}
     ours = {part: ms for part, ms in each["controller"].items() if part != processors.ALL}
     parts = ", ".join(f"{part} {ms:.0f}" for part, ms in ours.items())

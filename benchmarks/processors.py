@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-ALL = "all"
+ALL = "all"  # the whole machine, among its parts
 
 
 def of_process(pid: int | None) -> float:
@@ -20,8 +19,3 @@ def of_machine() -> float:
     """Of everything that runs here, the kernel's own work too; idle cores and waits for disks aside."""
     user, nice, system, _, _, interrupts, soft_interrupts, *_ = Path("/proc/stat").read_text().split()[1:]
     return sum(map(int, (user, nice, system, interrupts, soft_interrupts))) / TICKS
-
-
-def of_parts(parts: dict[str, int | None]) -> Counter[str]:
-    """{name: pid} -> {name: seconds}, with the machine's as ALL."""
-    return Counter({ALL: of_machine()} | {name: of_process(pid) for name, pid in parts.items()})

@@ -124,10 +124,10 @@ class Rig:
 
     def cpu(self) -> Counter[str]:
         """CPU seconds so far, of the machine and of what is there for Workspaces alone."""
-        parts: dict[str, int | None] = {"controller": self.controller.process.pid}
-        for name in ("kube-apiserver", "etcd"):
-            parts[name] = int((self.cluster.directory / f"{name}.pid").read_text().split()[0])
-        return processors.of_parts(parts)
+        servers = [Process(name, [], self.cluster.directory) for name in ("kube-apiserver", "etcd")]
+        parts = {"controller": self.controller.process} | {server.name: server for server in servers}
+        used = {name: processors.of_process(process.pid) for name, process in parts.items()}
+        return Counter({processors.ALL: processors.of_machine()} | used)
 
     def audit(self) -> Counter[tuple[str, str]]:
         """(verb, resource) of all that the controller has asked of the API server."""
