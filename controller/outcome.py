@@ -96,7 +96,9 @@ def _failures(before: Mapping[str, Failure], outcome: Outcome, now: Now) -> dict
 
 def _signalled(memory: Memory, outcome: Outcome, observed: Observed, now: Now) -> dict[str, Sent]:
     containers = {c.id: c for c in observed.containers}
-    signalled = {i: sent for i, sent in memory.signalled.items() if i in containers and containers[i].is_live}
+    # A predecessor that has ended may be gone back to, and its exit is still the one that we asked for.
+    meant = {i for i, c in containers.items() if c.is_live or len(containers) > 1}
+    signalled = {i: sent for i, sent in memory.signalled.items() if i in meant}
     for action in outcome.done:
         if isinstance(action, act.Signal) and action.container in containers:
             signalled[action.container] = sent_now(containers[action.container], memory, action.asked, now)

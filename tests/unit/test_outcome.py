@@ -9,7 +9,7 @@ from controller.errors import ContainerGone, EngineError, WorkspaceError
 from controller.history import Failure, Memory, Sent
 from controller.observed import ContainerState
 from controller.outcome import Outcome, carried_out, counted, planned, settled
-from controller.plan import Plan
+from controller.plan import Plan, plan
 from tests.unit.pairs import NOW, container, desired, history, memory, observed
 
 WANTED = desired()
@@ -57,6 +57,17 @@ def test_a_signal_is_remembered_while_its_container_runs() -> None:
     assert sent.signalled[RUNNING.id] == Sent(NOW.mono, True, RUNNING.started_at)
     ended = replace(RUNNING, state=ContainerState.EXITED)
     assert carried_out(sent, Outcome(), observed(ended), NOW).signalled == {}
+
+
+def test_a_predecessor_that_is_gone_back_to_was_stopped_by_us() -> None:
+    new = container(desired({"image": "new"}), ContainerState.CREATED, id="new")
+    sent = carried_out(memory(), Outcome(done=(SIGNAL,)), observed(RUNNING, new), NOW)
+    ended = replace(RUNNING, state=ContainerState.EXITED, exit_code=143, finished_at=NOW.wall)
+    after = carried_out(sent, Outcome(done=(START,)), observed(ended, new), NOW)
+    back = plan(WANTED, observed(ended, new), history(memory=after), NOW)
+    assert "Start" in {action.kind for action in back.actions}
+    assert back.accounting is not None
+    assert (back.accounting.restart_count, back.accounting.exit_seen) == (history().restart_count, None)
 
 
 def test_a_pull_is_remembered_until_nothing_pulls() -> None:
