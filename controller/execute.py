@@ -6,6 +6,7 @@ plan reads our own writes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -166,13 +167,15 @@ class Execution:
                 return calls[type(action)]()
 
     async def _look(self) -> None:
-        for container in self._touched:
-            try:
-                async with self._host.cache.while_known():
-                    await self._host.cache.refresh(container)
-            except WorkspaceError as error:
-                logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
-                self._host.cache.request_list()
+        await asyncio.gather(*map(self._look_at, self._touched))  # Ready is told afterwards: not one after the other
+
+    async def _look_at(self, container: str) -> None:
+        try:
+            async with self._host.cache.while_known():
+                await self._host.cache.refresh(container)
+        except WorkspaceError as error:
+            logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
+            self._host.cache.request_list()
 
     async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
         """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh. So does
