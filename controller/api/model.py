@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from sys import intern
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -47,9 +48,11 @@ class ApiModel(BaseModel):
     )
 
     def model_post_init(self, context: Any, /) -> None:
-        """pydantic keeps a set of the names that were given, in each part of each object. That was half of a
-        Workspace's memory; equal ones are held once."""
+        """What is equal in many objects is held once, for thousands are kept. pydantic's sets of the names that were
+        given were half of a Workspace's memory, and JSON brings each string anew."""
         object.__setattr__(self, "__pydantic_fields_set__", _held_once(frozenset(self.__pydantic_fields_set__)))
+        fields = self.__dict__
+        fields.update({name: intern(value) for name, value in fields.items() if type(value) is str})
 
     def by_alias(self, alias: str) -> Any:
         """The value of the field that YAML calls `alias`; KeyError if there is none."""

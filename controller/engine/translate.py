@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any
 
 from controller import naming
@@ -129,15 +130,15 @@ def _port_key(port: int, protocol: str) -> str:
 
 
 def container(inspected: Mapping[str, Any], active_tasks: int = 0) -> Container:
-    """The snapshot that GET /containers/ID/json shows."""
+    """The snapshot that GET /containers/ID/json shows. Strings that many containers share are held once."""
     state, config, host_config = inspected["State"], inspected["Config"], inspected["HostConfig"]
     network = inspected.get("NetworkSettings") or {}
     return Container(
-        id=inspected["Id"],
-        name=inspected["Name"].lstrip("/"),
+        id=intern(inspected["Id"]),
+        name=intern(inspected["Name"].lstrip("/")),
         state=_state(state),
-        labels=config.get("Labels") or {},
-        image_id=inspected["Image"],
+        labels={intern(key): intern(value) for key, value in (config.get("Labels") or {}).items()},
+        image_id=intern(inspected["Image"]),
         created_at=parse_time(inspected["Created"]) or datetime.fromtimestamp(0, UTC),
         limits=_limits(host_config),
         started_at=parse_time(state.get("StartedAt", "")),

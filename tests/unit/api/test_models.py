@@ -1,5 +1,6 @@
 """The models: what the controller reads from the API server and writes to it."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ from controller.api import (
     bounded,
     problems_of,
 )
-from tests.unit.api.objects import FULL, workspace
+from tests.unit.api.objects import FULL, HEX64, workspace
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
@@ -146,6 +147,9 @@ def test_thousands_of_workspaces_are_read_in_a_moment() -> None:
 def test_what_was_given_is_held_once_for_all_objects_and_copies_have_their_own() -> None:
     one, other = Workspace.model_validate(workspace(FULL)), Workspace.model_validate(workspace(FULL))
     assert one.spec.recovery.model_fields_set is other.spec.recovery.model_fields_set
+    told = json.dumps(workspace(FULL) | {"status": {"containerID": HEX64}})
+    first, second = (Workspace.model_validate(json.loads(told)) for _ in range(2))
+    assert first.status.container_id is second.status.container_id
     before = set(one.status.model_fields_set)
     one.status.model_copy(update={"host": "another"})
     assert one.status.model_fields_set == before
