@@ -36,9 +36,7 @@ def create(spec: Any, body: Any, patch: Any, **_: Any) -> None:
 @kopf.on.update(*KIND, field="spec")
 def update(spec: Any, body: Any, patch: Any, **_: Any) -> None:
     """Makes it anew."""
-    found = _find(body)
-    if found is not None:
-        found.remove(force=True)
+    _end(spec, _find(body))
     container = _make(spec, body)
     container.start()
     _tell(body, patch, container)
@@ -47,10 +45,7 @@ def update(spec: Any, body: Any, patch: Any, **_: Any) -> None:
 @kopf.on.delete(*KIND)
 def delete(spec: Any, body: Any, **_: Any) -> None:
     """Stops and removes it."""
-    found = _find(body)
-    if found is not None:
-        found.stop(timeout=spec.get("terminationGracePeriodSeconds", 30))
-        found.remove(force=True)
+    _end(spec, _find(body))
 
 
 @kopf.timer(*KIND, interval=5.0)
@@ -65,6 +60,13 @@ def repair(body: Any, patch: Any, **_: Any) -> None:
 def _find(body: Any) -> Any:
     found = client.containers.list(all=True, filters={"label": f"{UID}={body['metadata']['uid']}"})
     return found[0] if found else None
+
+
+def _end(spec: Any, found: Any) -> None:
+    """As gently as the Workspace asks for."""
+    if found is not None:
+        found.stop(timeout=spec["terminationGracePeriodSeconds"])
+        found.remove(force=True)
 
 
 def _make(spec: Any, body: Any) -> Any:

@@ -194,10 +194,17 @@ async def scale(rig: Rig, model: dict[str, Any], results: Results, sizes: dict[i
             took = await _fill(rig, hosts, count)
             each = (rig.controller.cpu_seconds() - cpu) / count * 1000
             one = await _ones(rig, hosts.names[0], 20)
-            costs[str(count)] = {"hosts": host_count, "seconds": took, "cpu_ms_each": each, "one_more_s": one}
+            rss = rig.controller.rss_bytes() / 1e6
+            costs[str(count)] = {
+                "hosts": host_count,
+                "seconds": took,
+                "cpu_ms_each": each,
+                "one_more_s": one,
+                "rss_mb": rss,
+            }
             say(
                 f"  {count} on {host_count} hosts: Ready in {took:.1f} s, {each:.1f} ms of CPU each; "
-                f"one more p50 {median(one) * 1000:.0f} ms"
+                f"one more p50 {median(one) * 1000:.0f} ms; {rss:.0f} MB"
             )
             if count == max(sizes) and host_count > 1:
                 await _hang(rig, hosts, results, one)
@@ -209,6 +216,7 @@ async def scale(rig: Rig, model: dict[str, Any], results: Results, sizes: dict[i
         Figure("scale_cpu_each_growth", most["cpu_ms_each"] / least["cpu_ms_each"], 1.5, "ratio",
                note=f"CPU for each Workspace at {max(sizes)} over that at {min(sizes)}"),
         Figure("scale_one_more_growth", median(most["one_more_s"]) / median(least["one_more_s"]), 1.5, "ratio"),
+        Figure("scale_rss_mb", most["rss_mb"], 100 + 0.015 * max(sizes), "MB", note=f"{most['hosts']} hosts"),
     )  # fmt: skip
 
 
