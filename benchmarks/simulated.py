@@ -134,7 +134,7 @@ async def _at_rest(rig: Rig, hosts: Hosts, results: Results, count: int, rss_bef
     note = f"in {WINDOW:.0f} s: API server {told}; Docker {dict(calls)}"
     results.add(
         Figure("steady_cpu_percent_of_a_core", share, 0.5, "%", note=note),
-        Figure("steady_rss_mb", rss / 1e6, 100 + 0.015 * count, "MB", note=f"{rss_before / 1e6:.0f} MB when empty"),
+        Figure("steady_rss_mb", rss / 1e6, _memory_goal(count), "MB", note=f"{rss_before / 1e6:.0f} MB when empty"),
         Figure("steady_api_writes", writes, 0, "writes"),
         Figure("steady_docker_changes", changing, 0, "calls"),
         Figure("steady_docker_inspects", inspects, 0, "calls"),
@@ -168,7 +168,7 @@ async def _restart(rig: Rig, hosts: Hosts, results: Results, count: int) -> None
         Figure("restart_cpu_s", cpu, 5, "s"),
         Figure("restart_api_writes", sum(writes.values()), 0, "writes"),
         Figure("restart_lists_of_workspaces", lists.get("workspaces", 0), 1, "lists"),
-        Figure("restart_rss_mb", rss / 1e6, 100 + 0.015 * count, "MB"),
+        Figure("restart_rss_mb", rss / 1e6, _memory_goal(count), "MB"),
         Figure("restart_docker_changes", sum(n for c, n in calls.items() if not c.startswith("GET")), 0, "calls"),
     )
 
@@ -216,7 +216,7 @@ async def scale(rig: Rig, model: dict[str, Any], results: Results, sizes: dict[i
         Figure("scale_cpu_each_growth", most["cpu_ms_each"] / least["cpu_ms_each"], 1.5, "ratio",
                note=f"CPU for each Workspace at {max(sizes)} over that at {min(sizes)}"),
         Figure("scale_one_more_growth", median(most["one_more_s"]) / median(least["one_more_s"]), 1.5, "ratio"),
-        Figure("scale_rss_mb", most["rss_mb"], 100 + 0.015 * max(sizes), "MB", note=f"{most['hosts']} hosts"),
+        Figure("scale_rss_mb", most["rss_mb"], _memory_goal(max(sizes)), "MB", note=f"{most['hosts']} hosts"),
     )  # fmt: skip
 
 
@@ -253,6 +253,11 @@ async def _fill(rig: Rig, hosts: Hosts, count: int) -> float:
     began = time.monotonic()
     await asyncio.gather(*(one(index, name) for index, name in enumerate(names)))
     return await rig.watcher.until_ready(names, 1800) - began
+
+
+def _memory_goal(count: int) -> float:
+    """MB, for so many Workspaces."""
+    return 100 + 0.015 * count
 
 
 def _sum(text: str, name: str) -> float:
