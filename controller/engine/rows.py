@@ -23,19 +23,20 @@ class Rows:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Summary] = {}
-        self._answer, self._rows = hash(b""), list[Summary]()
+        self._hash, self._rows = hash(b""), list[Summary]()  # of the last answer: it may be megabytes long
 
     def read(self, answer: bytes) -> list[Summary]:
         """What the JSON of GET /containers/json says: the same list as before where the answer is the same.
 
         Raises msgspec.DecodeError, KeyError.
         """
-        if hash(answer) == self._answer:  # keyed with this process's own secret: nobody can make two that are equal
+        now = hash(answer)  # keyed with this process's own secret: nobody can make two answers with the same one
+        if now == self._hash:
             return self._rows
         known = self._known
         written = {blake2b(raw, digest_size=16).digest(): raw for raw in _ROWS.decode(answer) or ()}
         self._known = {key: known.get(key) or summary(json.loads(bytes(raw))) for key, raw in written.items()}
-        self._answer, self._rows = hash(answer), list(self._known.values())
+        self._hash, self._rows = now, list(self._known.values())
         return self._rows
 
 
