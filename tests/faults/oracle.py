@@ -11,8 +11,9 @@ import contextlib
 import http.client
 import threading
 import time
+import urllib.error
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ class Oracle:
         self._foreign: dict[str, tuple[str, tuple[Any, ...]]] = {}  # container -> engine, what must stay
         self._streams: dict[str, Any] = {}  # of events, by engine
         self._objects: dict[str, Object] = {}  # by uid
+        self._version = ""  # up to which all versions of Workspaces were seen; "": they must be listed
         self._inspected: set[str] = set()
         self._live: defaultdict[str, set[str]] = defaultdict(set)  # containers by uid, from events
 
@@ -169,38 +171,45 @@ class Oracle:
             self._live[uid].discard(container)
 
     def _watch(self) -> None:
+        """Every version of every Workspace: each watch goes on where the one before ended, if the server still can."""
+        if not self._version:
+            self._list()
+        try:
+            for event in self._api.watch(self._version, 5):
+                self._version = self._take(event["type"], event["object"])
+                if self._stop.is_set() or not self._version:
+                    return
+        except urllib.error.HTTPError:  # that version is too old for it, or too new
+            self._version = ""
+            raise
+
+    def _take(self, event: str, found: Object) -> str:
+        """The version to go on from; "" for an event of type ERROR."""
+        if event == "ERROR":
+            return ""
+        if event == "DELETED":
+            self._objects.pop(found["metadata"]["uid"], None)
+            self._gone(found)
+        else:
+            self._came(found, _compare_next)
+        return str(found["metadata"]["resourceVersion"])
+
+    def _list(self) -> None:
         listed = self._api.request("GET", f"{GROUP}/workspaces")
         gone = self._objects.keys() - {item["metadata"]["uid"] for item in listed["items"]}
         for uid in gone:
             self._gone(self._objects.pop(uid))
         for item in listed["items"]:
-            self._came(item)
-        for event in self._api.watch(listed["metadata"]["resourceVersion"], 5):
-            if event["type"] == "DELETED":
-                self._objects.pop(event["object"]["metadata"]["uid"], None)
-                self._gone(event["object"])
-            elif event["type"] in ("ADDED", "MODIFIED"):
-                self._came(event["object"])
-            if self._stop.is_set():
-                return
+            self._came(item, _compare)
+        self._version = listed["metadata"]["resourceVersion"]
 
-    def _came(self, new: Object) -> None:
+    def _came(self, new: Object, compare: Callable[[Object, Object], Iterator[str]]) -> None:
         uid = new["metadata"]["uid"]
         old = self._objects.get(uid)
         self._objects[uid] = new
         if old is not None:
-            self._compare(old.get("status", {}), new.get("status", {}), new["metadata"]["name"])
-
-    def _compare(self, old: Object, new: Object, name: str) -> None:
-        for field in ("observedGeneration", "restartCount"):
-            if new.get(field, 0) < old.get(field, 0):
-                self._violated(f"S6: {name}: {field} went from {old.get(field)} to {new.get(field)}")
-        before = {c["type"]: c for c in old.get("conditions", [])}
-        for condition in new.get("conditions", []):
-            was = before.get(condition["type"], condition)
-            moved = was["lastTransitionTime"] != condition["lastTransitionTime"]
-            if moved and was["status"] == condition["status"]:
-                self._violated(f"S6: {name}: {condition['type']} has another transition time but the same status")
+            for what in compare(old.get("status", {}), new.get("status", {})):
+                self._violated(f"S6: {new['metadata']['name']}: {what}")
 
     def _gone(self, old: Object) -> None:
         """S4: what held a finalizer has no container once it's gone."""
@@ -285,3 +294,20 @@ def _check_containers(found: Object, containers: list[Object]) -> None:
             assert containers[0]["Config"]["Image"].endswith(spec["image"]), f"{name}: made from another image"
             env = {f"{e['name']}={e['value']}" for e in spec.get("env", []) if "value" in e}
             assert env <= set(containers[0]["Config"]["Env"]), f"{name}: made from another environment"
+
+
+def _compare(old: Object, new: Object) -> Iterator[str]:
+    """What may never change so between a version of a status and a later one, whatever was in between."""
+    for field in ("observedGeneration", "restartCount"):
+        if new.get(field, 0) < old.get(field, 0):
+            yield f"{field} went from {old.get(field)} to {new.get(field)}"
+
+
+def _compare_next(old: Object, new: Object) -> Iterator[str]:
+    """The same, between a version and the one that follows."""
+    yield from _compare(old, new)
+    before = {c["type"]: c for c in old.get("conditions", [])}
+    for condition in new.get("conditions", []):
+        was = before.get(condition["type"], condition)
+        if was["lastTransitionTime"] != condition["lastTransitionTime"] and was["status"] == condition["status"]:
+            yield f"{condition['type']} has another transition time but the same status"
