@@ -102,6 +102,13 @@ class NetworkUnavailable(WorkspaceError):
     reason = "NetworkUnavailable"
 
 
+class NoAddressLeft(WorkspaceError):
+    """All addresses of the namespace's network are taken."""
+
+    error_class = ErrorClass.NETWORK
+    reason = "NoAddressLeft"
+
+
 class NoSpace(WorkspaceError):
     """The host's disk is full."""
 

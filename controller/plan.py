@@ -16,9 +16,9 @@ from controller.api import DesiredState, FallbackAction, UpdatePolicy
 from controller.backoff import Accounting, account
 from controller.desired import Desired
 from controller.drift import changed_references, choose, limits_differ
-from controller.errors import ConfigurationError
-from controller.history import HEARS_AFTER, History, Now, Sent
+from controller.history import History, Now
 from controller.observed import Container, ContainerState, Health, Observed
+from controller.stopping import Stopping
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
 REPLACED = "another container takes its place"
@@ -109,8 +109,8 @@ class _Planner:
     def __init__(self, desired: Desired, observed: Observed, history: History, now: Now) -> None:
         self.desired, self.observed, self.history, self.now = desired, observed, history, now
         self.references = history.memory.references
-        self.stopping: set[str] = set()
-        self.grace = min(desired.grace, ENFORCED_GRACE) if self._must_stop() else desired.grace
+        grace = min(desired.grace, ENFORCED_GRACE) if self._must_stop() else desired.grace
+        self.stopping = Stopping(history.memory, now, grace)
         self.main = choose(desired, observed.containers, self.references)
         self.others = tuple(c for c in observed.containers if c is not self.main)
         self.restart = desired.refusal is None and restart_wanted(desired, history)
@@ -136,7 +136,7 @@ class _Planner:
         steps: list[act.Action] = []
         for container in self.observed.containers:
             if container.state is ContainerState.RUNNING:
-                steps += self._stop(container, "the Workspace is deleted")
+                steps += self.stopping.stop(container, "the Workspace is deleted")
             else:
                 steps.append(act.Remove(container.id, reason="the Workspace is deleted"))
         if not self.observed.containers:
@@ -185,7 +185,7 @@ class _Planner:
             if container.is_dead:
                 yield act.Remove(container.id, reason="it is dead")
             elif container.is_live:
-                yield from self._thaw_and_stop(container, REPLACED)
+                yield from self.stopping.thaw_and_stop(container, REPLACED)
             else:
                 yield act.Remove(container.id, reason=REPLACED)
 
@@ -200,7 +200,7 @@ class _Planner:
         steps = self._in_place(self.main)
         if self.main.is_live:
             why = "the host's policy refuses it" if self._must_stop() else "it should be Stopped"
-            steps += self._thaw_and_stop(self.main, why)
+            steps += self.stopping.thaw_and_stop(self.main, why)
         return self._finish(steps, [self.main], pending=self._pending(self.main))
 
     # nothing there
@@ -247,9 +247,9 @@ class _Planner:
 
     def _running(self, main: Container) -> list[act.Action]:
         if self._restart_due(main):
-            return self._thaw_and_stop(main, "a restart was asked for")
+            return self.stopping.thaw_and_stop(main, "a restart was asked for")
         if main.health is Health.UNHEALTHY and main.state is ContainerState.RUNNING:
-            return self._stop(main, "its liveness probe failed", asked=False)
+            return self.stopping.stop(main, "its liveness probe failed", asked=False)
         if self.desired.state is DesiredState.PAUSED and main.state is ContainerState.RUNNING:
             return [act.Pause(main.id, reason="it should be Paused")]
         if self.desired.state is DesiredState.RUNNING and main.state is ContainerState.PAUSED:
@@ -317,7 +317,7 @@ class _Planner:
         spare = name + naming.NEXT_SUFFIX if main.name != name + naming.NEXT_SUFFIX else name
         steps = [s for s in steps if not isinstance(s, act.AddFinalizer)] + self._create("; ".join(pending), spare)
         if main.is_live:
-            steps += self._thaw_and_stop(main, REPLACED)
+            steps += self.stopping.thaw_and_stop(main, REPLACED)
         return self._finish(steps, [main], pending=pending)
 
     def _in_place(self, main: Container) -> list[act.Action]:
@@ -332,7 +332,7 @@ class _Planner:
             steps.append(act.Rename(main.id, desired.container_name, reason=f"it is called {main.name}"))
         return steps
 
-    # restarts and stops
+    # restarts
 
     def _record_restart(self) -> list[act.Action]:
         if not self.restart:
@@ -345,38 +345,6 @@ class _Planner:
             return self.restart
         return self.history.restarting and (not main.is_live or main.started_at == self.history.started_at)
 
-    def _thaw_and_stop(self, container: Container, reason: str) -> list[act.Action]:
-        steps: list[act.Action] = []
-        if container.state is ContainerState.PAUSED:
-            steps.append(act.Unpause(container.id, reason="a frozen process can't react to a stop signal"))
-        return steps + self._stop(container, reason)
-
-    def _stop(self, container: Container, reason: str, asked: bool = True) -> list[act.Action]:
-        """The stop signal, once; when the grace period is over, SIGKILL; until then nothing."""
-        self.stopping.add(container.id)
-        sent = self._sent(container)
-        if sent is None and self._signal_refused():
-            return [act.Kill(container.id, reason=f"{reason}; the engine refuses its image's stop signal")]
-        if sent is None:
-            return [act.Signal(container.id, container.stop_signal, asked, reason=reason)]
-        if sent.early and self.now.mono >= sent.at + HEARS_AFTER:
-            again = f"{reason}; the first signal came right after its start and may have been missed"
-            return [act.Signal(container.id, container.stop_signal, asked, reason=again)]
-        if self.now.mono >= sent.at + self.grace:
-            return [act.Kill(container.id, reason=f"{reason}; it did not end in {self.grace} s")]
-        return []
-
-    def _signal_refused(self) -> bool:
-        """Whether there is no way to stop it gently: images can name signals that don't exist, and then the engine
-        takes none but SIGKILL."""
-        failure = self.history.memory.failures.get("Signal")
-        return failure is not None and isinstance(failure.error, ConfigurationError)
-
-    def _sent(self, container: Container) -> Sent | None:
-        """The stop signal that we sent to this run of the container (a later run has another start time)."""
-        sent = self.history.memory.signalled.get(container.id)
-        return sent if sent is not None and sent.started_at == container.started_at else None
-
     def _finish(
         self,
         steps: list[act.Action],
@@ -386,8 +354,7 @@ class _Planner:
         wake_at: float | None = None,
         why: str = "",
     ) -> Plan:
-        sent = [s for c in stopping if c.is_live and (s := self._sent(c)) is not None]
-        ends = [s.at + (HEARS_AFTER if s.early else self.grace) for s in sent]
-        wakes = [t for t in (*ends, wake_at) if t is not None and t > self.now.mono]
-        stopped = frozenset(self.stopping)
-        return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why, stopped)
+        times = (*self.stopping.look_again(stopping), wake_at)
+        wakes = [t for t in times if t is not None and t > self.now.mono]
+        meant = frozenset(self.stopping.meant)
+        return Plan(tuple(steps), min(wakes, default=None), self.accounting, pending, why, meant)

@@ -24,6 +24,7 @@ from controller.errors import (
     ImageError,
     ImageUnavailable,
     NetworkUnavailable,
+    NoAddressLeft,
     NoSpace,
     PortInUse,
     ProjectPathMissing,
@@ -160,6 +161,11 @@ _BY_STATUS: Mapping[int, type[WorkspaceError]] = {400: ConfigurationError, 404: 
 def _start_failure(message: str) -> WorkspaceError | None:
     if _PORT_IN_USE.search(message):
         return PortInUse(f"no free host port: {message.rpartition(': driver failed')[2] or message}")
+    if "no available IPv4 addresses" in message:
+        return NoAddressLeft(
+            "the namespace's network on the host has no address left: stop or delete Workspaces of this namespace and "
+            "network mode, or see the DockerHost's spec.policy.addressPool.size"
+        )
     if _CANNOT_RUN.search(message):
         return ContainerCannotRun(readable(message))
     return None

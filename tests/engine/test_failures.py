@@ -19,6 +19,7 @@ from controller.errors import (
     ImageError,
     ImageUnavailable,
     NetworkUnavailable,
+    NoAddressLeft,
     NoSpace,
     PortInUse,
     ProjectPathMissing,
@@ -43,6 +44,8 @@ def answer(status: int, message: str) -> docker.errors.APIError:
          PortInUse),
         ("start", 500, "failed to set up container networking: driver failed programming external connectivity on "
          "endpoint ws-a: failed to bind host port 127.0.0.1:21000/tcp: address already in use", PortInUse),
+        ("start", 500, "no available IPv4 addresses on this network's address pools: ws-a-isolated-51c05971 (6decda)",
+         NoAddressLeft),
         ("start", 400, SHIM + 'exec: "nosuch": executable file not found in $PATH: unknown', ContainerCannotRun),
         ("start", 400, SHIM + 'exec: "/etc/passwd": permission denied: unknown', ContainerCannotRun),
         ("start", 500, SHIM + "error during container init: exec /x: exec format error: unknown", ContainerCannotRun),

@@ -82,14 +82,14 @@ class Proxy:
     listen: Path | None = None
     rule: Callable[[Call], Fault | None] = lambda call: None
     calls: list[Call] = field(default_factory=list)
-    in_flight: int = 0  # mutating calls
-    most_in_flight: int = 0
+    most_in_flight: int = 0  # mutating calls at the same time that the server had not answered yet
 
     def __post_init__(self) -> None:
         self._tls = ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
         self._loop = asyncio.new_event_loop()
         self._open: set[_Connection] = set()
         self._numbers = itertools.count(1)
+        self._unanswered: set[int] = set()  # the numbers of mutating calls
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name=f"proxy of {self.target}", daemon=True)
         self._started = threading.Event()
@@ -225,13 +225,14 @@ class Proxy:
         body = b"".join([piece async for piece in pieces(connection.reader, request, until_end=False)])
         await _while_dead(connection)
         call = self._note(request, body)
-        self.in_flight += bool(call.number)
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if call.number:
+            self._unanswered.add(call.number)
+            self.most_in_flight = max(self.most_in_flight, len(self._unanswered))
         try:
             await self._treat(connection, call, request, body)
         finally:
             connection.streaming = None
-            self.in_flight -= bool(call.number)
+            self._unanswered.discard(call.number)
 
     async def _treat(self, connection: _Connection, call: Call, request: Head, body: bytes) -> None:
         fault = self.rule(call) or Fault()
@@ -249,6 +250,7 @@ class Proxy:
         await writer.drain()
         reply = await _unless_closed(connection, read_head(reader))
         call.status = int(reply.first[1])
+        self._unanswered.discard(call.number)  # not later: its caller may be quicker with the next one than we are here
         if fault.lose:
             await _lose(fault)
         await _while_dead(connection)
