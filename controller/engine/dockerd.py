@@ -10,6 +10,7 @@ from controller import naming
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.engine import event_stream, images, translate
+from controller.engine.cache import INSPECTS_AT_ONCE
 from controller.engine.connection import SshAccess, TlsFiles
 from controller.engine.deadlines import PULL_STALL
 from controller.engine.failures import engine_failure, is_status, says, without_values
@@ -26,7 +27,7 @@ from controller.usage import Stats
 # Lanes: whatever changes something is limited by the host's maxConcurrentOperations; looking has threads of its own,
 # so that the cache is never starved by calls that hang. A question to a registry may take long, so it keeps nobody from
 # looking at the host's own images.
-_LANES = {"list": 2, "inspect": 8, "look": 4, "stats": 8, "ask": 4}
+_LANES = {"list": 2, "inspect": INSPECTS_AT_ONCE, "look": 4, "stats": 8, "ask": 4}
 _KERNEL_LACKS = {
     "MemoryLimit": ("memory", "memory_swap", "memory_reservation"),
     "SwapLimit": ("memory_swap",),
