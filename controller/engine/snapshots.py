@@ -131,7 +131,9 @@ class Snapshots:
             return []
         before = self._sequence
         differing = self._differing(rows, began, now, first)
-        known = self._entries.keys() == {row.id for row in rows} and all(e.is_current for e in self._entries.values())
+        known = self._entries.keys() == {row.id for row in rows} and all(
+            entry.is_current and entry.stored < began for entry in self._entries.values()
+        )
         self._at_rest = (rows, self._sequence) if known and self._sequence == before else None
         return differing
 
@@ -141,7 +143,9 @@ class Snapshots:
             entry = self._entries.get(row.id)
             if entry is None:
                 self._meet(row, now, first)
-            elif entry.shown and not self._goes_with(row, entry) and entry.stored < began:
+            elif entry.shown is None or entry.stored > began:
+                continue  # an older list says nothing about a newer snapshot
+            elif not self._goes_with(row, entry):
                 differing.append(row.id)
                 self.doubt(row.id, now)
                 entry.row = row  # should list and inspect go on to differ, then once is enough

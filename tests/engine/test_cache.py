@@ -106,7 +106,7 @@ async def test_a_first_look_that_takes_longer_than_a_host_may_be_silent_comes_to
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     host = MemoryHost(loop.wall)
-    host.faults.latency["inspect"] = 0.1
+    host.faults.latency["inspect"] = 0.2
     for number in range(1600):
         host.run(f"ws-{number}", dict(labels(uid=f"uid-{number}")))
     cache = HostCache(MemoryEngine(CLUSTER, host), loop.time)

@@ -96,3 +96,18 @@ def test_a_list_at_rest_is_not_compared_again() -> None:
     side.step("event", "a")
     side.step("same", 0)
     assert side.told[-1] == ["a"]
+
+
+def test_a_list_says_nothing_about_a_snapshot_that_began_after_it() -> None:
+    """An engine that makes hundreds of containers takes long for a list: what it says of one may be outdated by then."""
+    side = Side(identical=False)
+    side.step("list", [])
+    began = side.snapshots.begin()
+    side.step("inspect", "a", ContainerState.RUNNING)
+    side.step("answer", 0)
+    outdated = [Summary("a", "a", "a", ContainerState.CREATED, "")]
+    assert side.snapshots.compare(outdated, began, 0.0, first=False) == []
+    side.step("list", [("a", ContainerState.RUNNING)])
+    assert side.told[-2:] == [[], []]  # it differs from nothing, and nothing is to be looked at
+    side.step("list", [("a", ContainerState.EXITED)])
+    assert side.told[-2:] == [["a"], ["a"]]
