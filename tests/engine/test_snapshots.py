@@ -99,7 +99,7 @@ def test_a_list_at_rest_is_not_compared_again() -> None:
 
 
 def test_a_list_says_nothing_about_a_snapshot_that_began_after_it() -> None:
-    """An engine that makes hundreds of containers takes long for a list: what it says of one may be outdated by then."""
+    """An engine that makes hundreds of containers takes long for a list: what it says may be outdated by then."""
     side = Side(identical=False)
     side.step("list", [])
     began = side.snapshots.begin()
