@@ -127,7 +127,7 @@ class App:
             self.may_change,
             self._operated,
         )
-        self.workspaces.on_any_change = self._tell_operations
+        self.workspaces.on_any_change = self._workspace_seen
         world = World(
             cluster=cluster,
             kube=self.kube,
@@ -243,11 +243,14 @@ class App:
         else:
             if self.users.came(key, entry):
                 self.queues["dockerhosts"].add(("", entry.object.spec.host))
-            self.metrics.seen(entry.object, asyncio.get_running_loop().time())
         self.queues["workspaces"].add(key)
 
-    def _tell_operations(self, key: Key) -> None:
-        """Of every change of a Workspace: what our own write says (it is Ready now) is what they wait for."""
+    def _workspace_seen(self, key: Key) -> None:
+        """Every version of a Workspace: what is measured and what operations wait for (it is Ready now) comes first in
+        the answer to our own write."""
+        entry = self.workspaces.get(key)
+        if entry is not None:
+            self.metrics.seen(entry.object, asyncio.get_running_loop().time())
         for operation in self._operation_reconciler.concerned(key):
             self.queues["operations"].add(operation)
 

@@ -57,8 +57,11 @@ class Line:
 
     def reconciled(self) -> float:
         """Reconciliations of Workspaces so far."""
-        name = "workspace_controller_reconcile_duration_seconds_count"
-        return self.app.metrics.registry.get_sample_value(name, {"result": "done"}) or 0.0
+        return self.metric("reconcile_duration_seconds_count", result="done")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """What a scrape would tell now; 0 for a series that isn't there."""
+        return self.app.metrics.registry.get_sample_value(f"workspace_controller_{name}", labels) or 0.0
 
     def counts(self) -> Counter[str]:
         """Writes by kind since the last look."""
@@ -90,6 +93,20 @@ async def test_a_create_costs_two_writes_and_a_repair_one(line: Line) -> None:
 
     await eventually_async(counted)
     assert line.counts()["Workspace"] == 1
+
+
+async def test_every_ready_restart_and_repair_is_measured(line: Line) -> None:
+    """What the controller itself writes comes first in the answer to the write, before the watch or after it."""
+    names = [f"shop-{number}" for number in range(8)]
+    for name in names:
+        await line.apply(name)
+    for name in names:
+        await line.phase(name, "Running")
+    for container in line.ids():
+        line.host.kill(container)
+    await eventually_async(lambda: line.metric("restarts_total", reason="Error") == len(names))
+    await eventually_async(lambda: line.metric("repair_seconds_count", attempt="first") == len(names))
+    assert line.metric("apply_to_ready_seconds_count", change="create") == len(names)
 
 
 async def test_a_delete_costs_one_write_where_the_container_ends_at_once(line: Line) -> None:
