@@ -27,11 +27,12 @@ def kill_processes_of(directory: Path) -> None:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount everything below the directory, the deepest mounts first."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    below = [point for point in points if point.startswith(f"{directory}/")]
-    for point in sorted(below, key=len, reverse=True):
-        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+    """Unmount everything below the directory, the deepest mounts first; again for what lay hidden below another one."""
+    before: list[str] = []
+    while (below := _mounts_below(directory)) and below != before:
+        for point in sorted(below, key=len, reverse=True):
+            subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+        before = below
 
 
 def remove_control_groups(container_ids: Iterable[str]) -> None:
@@ -40,6 +41,11 @@ def remove_control_groups(container_ids: Iterable[str]) -> None:
         for group in [*_CGROUPS.glob(f"*/docker/{container}"), *_CGROUPS.glob(f"docker/{container}")]:
             with contextlib.suppress(OSError):
                 group.rmdir()
+
+
+def _mounts_below(directory: Path) -> list[str]:
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(f"{directory}/")]
 
 
 def _pids() -> list[int]:

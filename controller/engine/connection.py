@@ -54,6 +54,7 @@ class Connection:
         self._client: Any = None
         self._lock = threading.Lock()
         self._aborted = False
+        self.asked = threading.local()  # `fresh`: whether this thread's request wants a new connection
 
     def request(
         self,
@@ -66,9 +67,15 @@ class Connection:
         headers: dict[str, str] | None = None,
         stream: bool = False,
         versioned: bool = True,
+        fresh: bool = False,
     ) -> requests.Response:
-        """One request; `args` fill the braces of `path`. Raises the SDK's and requests' exceptions."""
+        """One request; `args` fill the braces of `path`. Raises the SDK's and requests' exceptions.
+
+        `fresh`: on a connection that is made for it. An engine that is stopping accepts none, but still does all that
+        it is asked for on those that are open.
+        """
         client = self._connected()
+        self.asked.fresh = fresh
         response: requests.Response = client.request(
             method,
             client._url(path, *args, versioned_api=versioned),
@@ -141,7 +148,7 @@ class Connection:
 
 
 class Tracked(HTTPAdapter):
-    """Tells the Connection of each socket that is opened."""
+    """Tells the Connection of each socket that is opened, and opens one anew where a request asks for that."""
 
     connection: Connection
 
@@ -150,7 +157,17 @@ class Tracked(HTTPAdapter):
         if not hasattr(pool, "tracked"):
             pool.tracked = True
             pool._new_conn = self._tracking(pool._new_conn)
+            pool._get_conn = self._renewing(pool._get_conn)
         return pool
+
+    def _renewing(self, take: Any) -> Any:
+        def take_for_request(*args: Any, **kwargs: Any) -> Any:
+            taken = take(*args, **kwargs)
+            if self.connection.asked.fresh:
+                taken.close()  # it connects again when it is used
+            return taken
+
+        return take_for_request
 
     def _tracking(self, new_connection: Any) -> Any:
         def make() -> Any:

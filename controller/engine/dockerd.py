@@ -113,8 +113,11 @@ class DockerdEngine:
         return await self._transport.run("change", "create", work)
 
     async def start(self, container: str) -> None:
+        # Anew: an engine that stops its containers to end would start them again, and leave them to themselves.
         try:
-            await self._change("start", "/containers/{0}/start", container)
+            await self._transport.run(
+                "change", "start", lambda call: call.post("/containers/{0}/start", container, fresh=True)
+            )
         except NetworkUnavailable:
             self._networks.forget()  # the next container gets one that is there
             raise

@@ -46,9 +46,13 @@ class Call:
             content: bytes = answer.raw.read(decode_content=True)  # at once: `content` takes it in pieces of 10 KB
         return content
 
-    def post(self, path: str, *args: str, params: dict[str, Any] | None = None, body: Any = None) -> Any:
-        """The answer's JSON, None where it has no body."""
-        answer = self.connection.request("POST", path, *args, timeout=self.deadline, params=params, body=body)
+    def post(
+        self, path: str, *args: str, params: dict[str, Any] | None = None, body: Any = None, fresh: bool = False
+    ) -> Any:
+        """The answer's JSON, None where it has no body. `fresh` as for Connection.request."""
+        answer = self.connection.request(
+            "POST", path, *args, timeout=self.deadline, params=params, body=body, fresh=fresh
+        )
         return answer.json() if answer.content else None
 
     def delete(self, path: str, *args: str, params: dict[str, Any] | None = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import Engine, sample
+from devcluster import Engine, leftovers, sample
 from devcluster.process import start_time
 from tests.waiting import eventually
 
@@ -82,3 +82,12 @@ def test_a_made_image_has_the_config_that_was_asked_for(engine: Engine) -> None:
 
 def _started(engine: Engine, name: str) -> str:
     return engine.docker("inspect", "--format", "{{.State.StartedAt}} {{.State.Pid}}", name)
+
+
+def test_what_lies_hidden_below_another_mount_is_unmounted_too(tmp_path: Path) -> None:
+    above, below = tmp_path / "data", tmp_path / "data" / "layer"
+    below.mkdir(parents=True)
+    for point in (below, above):
+        subprocess.run(["mount", "--bind", point, point], check=True)
+    leftovers.unmount_below(tmp_path)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,23 @@ def test_07_dockerd_down_then_back(rig: Rig, row: Row) -> None:
 
 def test_08_dockerd_restarted_live_restore_on_and_off(rig: Rig, row: Row) -> None:
     _restarts(rig, row, 8)
+
+
+def test_08_an_engine_that_is_stopping_starts_nothing_more(rig: Rig, row: Row) -> None:
+    """It stops its containers while it still answers on connections that are open: what has stopped first would be
+    started again, and run on without an engine."""
+    rig.apply("slow", {"command": ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]})
+    rig.apply("quick", {"command": ["sleep", "86399"]})
+    rig.converge()
+    row.inject()
+    rig.engine.stop()
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _reads(p, b"sleep\x0086399\x00")]
+    rig.engine.start()
+    assert not left
+    healed = time.monotonic()
+    rig.converge(BOUND + NOISE)
+    row.recovered(healed)
+    assert rig.status("quick")["restartCount"] == 1
 
 
 @pytest.mark.nightly
@@ -154,6 +173,12 @@ def _restarts(rig: Rig, row: Row, count: int) -> None:
         assert after.keys() == runs.keys(), "a restart of dockerd recreates nothing"
         if lives_on:
             assert after == runs, "with live-restore nothing is restarted"
+
+
+def _reads(command_line: Path, words: bytes) -> bool:
+    with contextlib.suppress(OSError):  # it has ended
+        return words in command_line.read_bytes()
+    return False
 
 
 def _share(rig: Rig, row: Row, second: Rig, seconds: float) -> None:
