@@ -114,7 +114,10 @@ class Reconciler:
         return memory
 
     def _keep(self, workspace: Workspace, memory: Memory) -> None:
-        self._memories[workspace.metadata.uid] = (workspace.metadata.generation, memory)
+        meta = workspace.metadata
+        entry = self._world.workspaces.get((meta.namespace, meta.name))
+        if entry is not None and entry.ref.uid == meta.uid:  # else it went meanwhile, and was forgotten
+            self._memories[meta.uid] = (meta.generation, memory)
 
 
 class _Run:

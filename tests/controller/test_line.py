@@ -118,6 +118,17 @@ async def test_a_delete_costs_one_write_where_the_container_ends_at_once(line: L
     assert not line.ids()
 
 
+async def test_nothing_is_remembered_of_what_is_gone(line: Line) -> None:
+    names = [f"shop-{number}" for number in range(8)]
+    for name in names:
+        await line.apply(name)
+    for name in names:
+        await line.phase(name, "Running")
+    await line.kubectl("delete", "workspaces", "--all", "--timeout=60s")
+    await eventually_async(lambda: not line.app.workspaces and not line.app.queues["workspaces"].working)
+    assert not line.app._reconciler._memories
+
+
 async def test_what_is_said_of_a_host_wakes_no_workspace(line: Line) -> None:
     await line.apply("shop")
     await line.phase("shop", "Running")
