@@ -1,6 +1,6 @@
 """The Docker hosts that we are connected to: one engine, cache and puller each, and the DockerHost's own status.
 
-Hosts are independent of each other in everything: connections, threads, limits and back-off. What one does, or that it
+Hosts are independent of each other in everything: connections, limits and back-off. What one does, or that it
 hangs, changes nothing for another.
 """
 

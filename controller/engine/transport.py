@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import json
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,7 +25,9 @@ from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
 T = TypeVar("T")
 Failure = Callable[[Exception], WorkspaceError]
 _GRACE = 1.0  # seconds by which a thread may be late; sockets have the deadlines themselves
-_SSH_SESSIONS = 8  # of one login at a time: sshd allows ten (MaxSessions), and refuses the next
+_SSH_SESSIONS = 5  # of one login at a time: sshd allows ten (MaxSessions), also counting what has not quite ended
+# Of all engines, made when none is idle: how many are busy is what the lanes limit, and a host that rests holds none.
+_THREADS = ThreadPoolExecutor(sys.maxsize, thread_name_prefix="engine-call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,12 @@ class Transport:
         observer: CallObserver | None = None,
     ) -> None:
         self._endpoint, self._tls, self._ssh, self._observer = endpoint, tls, ssh, observer
-        threads = sum(sizes.values())
-        share = _SSH_SESSIONS if ssh is not None else threads  # threads that share a connection
-        self._connections = [Connection(endpoint, tls, ssh, pool_size=share) for _ in range(-(-threads // share))]
-        self._unused = [connection for connection in self._connections for _ in range(share)]
-        self._own = threading.local()
+        calls = sum(sizes.values())
+        share = _SSH_SESSIONS if ssh is not None else calls  # calls that share a connection
+        self._connections = [Connection(endpoint, tls, ssh, pool_size=share) for _ in range(-(-calls // share))]
+        self._seats = _Seats([connection for connection in self._connections for _ in range(share)])
         self._slots = {lane: asyncio.Semaphore(size) for lane, size in sizes.items()}
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="docker", initializer=self._begin_thread)
+        self._running: set[Future[Any]] = set()
         self._streams: dict[Connection, threading.Thread] = {}
         self._closed = False
 
@@ -87,7 +90,7 @@ class Transport:
         slot = self._slots[lane]
         await slot.acquire()
         deadline = CALL_DEADLINES[kind]
-        future = self._submit(lambda: work(Call(self._own.connection, deadline)), slot)
+        future = self._submit(lambda connection: work(Call(connection, deadline)), slot)
         if self._observer is not None:
             self._observe(future, kind, self._observer)
         try:
@@ -136,17 +139,14 @@ class Transport:
             self._streams = {c: thread for c, thread in self._streams.items() if thread.is_alive()}
 
     async def close(self) -> None:
-        """Calls in flight end with HostUnreachable; returns when no thread is left."""
+        """Calls in flight end with HostUnreachable; returns when no thread is at work for this engine."""
         self._closed = True
         for connection in (*self._connections, *self._streams):
             connection.abort()
         await asyncio.to_thread(self._join)
 
-    def _begin_thread(self) -> None:
-        self._own.connection = self._unused.pop(0)  # threads are made when needed, and so are logins
-
     def _join(self) -> None:
-        self._threads.shutdown()
+        wait(self._running)
         for connection in self._connections:
             connection.close()
         for thread in self._streams.values():
@@ -166,22 +166,42 @@ class Transport:
         observer.began(kind)
         future.add_done_callback(ended)
 
-    def _submit(self, work: Callable[[], T], slot: asyncio.Semaphore) -> Future[T]:
+    def _submit(self, work: Callable[[Connection], T], slot: asyncio.Semaphore) -> Future[T]:
         loop = asyncio.get_running_loop()
 
-        def free(_: Future[T]) -> None:
+        def free(future: Future[T]) -> None:
+            self._running.discard(future)
             with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
                 loop.call_soon_threadsafe(slot.release)
 
         try:
             if self._closed:
                 raise HostUnreachable("the connection is closed")
-            future = self._threads.submit(work)
+            future = _THREADS.submit(self._seats.use, work)
         except BaseException:
             slot.release()
             raise
+        self._running.add(future)
         future.add_done_callback(free)
         return future
+
+
+class _Seats:
+    """Which connection a call goes over: the first that has room, as a connection is a login, made when it's needed."""
+
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        self._connections, self._free = connections, list(range(len(connections)))
+        self._lock = threading.Lock()
+
+    def use(self, work: Callable[[Connection], T]) -> T:
+        """Does the work; there are as many seats as calls at a time."""
+        with self._lock:
+            seat = heapq.heappop(self._free)
+        try:
+            return work(self._connections[seat])
+        finally:
+            with self._lock:
+                heapq.heappush(self._free, seat)
 
 
 def json_lines(answer: requests.Response) -> Iterator[Any]:

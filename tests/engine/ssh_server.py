@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import paramiko
 
 _CHUNK = 65536
 MAX_SESSIONS = 10  # of one login at a time, as sshd's default
+ENDING = 0.05  # seconds that a command takes to end
 
 
 class SshServer:
@@ -60,7 +62,7 @@ class SshServer:
 class _Sessions(paramiko.ServerInterface):
     def __init__(self, user_key: paramiko.PKey, target: Path) -> None:
         self._user_key, self._target = user_key, target
-        self._open: list[paramiko.Channel] = []
+        self._commands: list[threading.Thread] = []
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         good = username == "docker" and key == self._user_key
@@ -70,22 +72,24 @@ class _Sessions(paramiko.ServerInterface):
         return "publickey"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        self._open = [channel for channel in self._open if not channel.closed]
-        if kind != "session" or len(self._open) >= MAX_SESSIONS:
+        # As sshd's: a session ends with its command, which is some time after its channel.
+        self._commands = [command for command in self._commands if command.is_alive()]
+        if kind != "session" or len(self._commands) >= MAX_SESSIONS:
             return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         return paramiko.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         if command != b"docker system dial-stdio":
             return False
-        self._open.append(channel)
         target = socket.socket(socket.AF_UNIX)
         target.connect(str(self._target))
         for read, write, end in (
             (channel.recv, target.sendall, lambda: target.shutdown(socket.SHUT_WR)),
-            (target.recv, channel.sendall, channel.close),
+            (target.recv, channel.sendall, lambda: (time.sleep(ENDING), channel.close())),
         ):
-            threading.Thread(target=_copy, args=(read, write, end), daemon=True, name="ssh-copy").start()
+            command = threading.Thread(target=_copy, args=(read, write, end), daemon=True, name="ssh-copy")
+            command.start()
+        self._commands.append(command)
         return True
 
 

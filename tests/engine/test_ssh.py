@@ -46,6 +46,7 @@ async def test_many_calls_keep_to_the_sessions_that_a_login_may_have(server: Ssh
         made = await asyncio.gather(*(engine.create(f"ws-{n}", spec(), {}, policy()) for n in range(24)))
         shown = await asyncio.gather(*(engine.inspect(container) for container in made), engine.list(), engine.info())
         assert len(shown) == len(made) + 2
+        await asyncio.gather(*map(engine.start, made))
     finally:
         await engine.close()
 
