@@ -25,7 +25,7 @@ class Namespaces:
         if not self._labels:
             return
         now = await self._kube.labels_of_namespaces()
-        before, self._labels = self._labels, {name: now.get(name, {}) for name in self._labels}
-        for name, labels in self._labels.items():
-            if labels != before[name]:
+        before, self._labels = self._labels, {name: now[name] for name in self._labels if name in now}
+        for name, labels in before.items():
+            if labels != now.get(name, {}):
                 self._on_change(name)

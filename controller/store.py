@@ -66,7 +66,7 @@ class Store(Generic[Parsed]):
         ref = ObjectRef(self.kind, meta.get("namespace", ""), meta["name"], meta["uid"], meta["resourceVersion"])
         key = (ref.namespace, ref.name)
         known = self._entries.get(key)
-        if known is not None and _is_older(ref, known.ref):
+        if (known is not None and _is_older(ref, known.ref)) or (known is None and quietly):  # it was deleted meanwhile
             return
         if deleted:
             self._unreadable.pop(key, None)
@@ -75,6 +75,8 @@ class Store(Generic[Parsed]):
             return
         if known is not None and known.ref == ref:
             return
+        if known is not None and known.ref.uid != ref.uid:  # deleted and made again; we did not hear of the deletion
+            self._drop(key)
         try:
             parsed = self._parse(raw)
         except ValueError as error:  # let in by another version of the CRD; the others must not suffer from it
