@@ -105,7 +105,9 @@ class App:
         self._namespaces = Namespaces(kube, self._namespace_changed)
         self._references = References(kube, lambda: sources_of(self.workspaces.values()), self._source_changed)
         self.recorder = Recorder(kube, self._is_busy)
-        self.sampler = Sampler(lambda: self.hosts, self._settings.usage_interval, self._sampled)
+        self.sampler = Sampler(
+            lambda: self.hosts if self.may_act() else (), self._settings.usage_interval, self._sampled
+        )
         self._build_reconcilers(cluster)
         self.collector = Collector(
             kube, tuple(self.stores.values()), self.users, self.hosts, self._namespaces, self.may_change, clock
@@ -216,6 +218,8 @@ class App:
         logger.info("leading" if leading else "not leading any more")
         if leading:
             self._everything_changed()
+        else:
+            self._operation_reconciler.forget_all()
 
     def _everything_changed(self) -> None:
         for name, store in (
@@ -250,7 +254,7 @@ class App:
         the answer to our own write."""
         entry = self.workspaces.get(key)
         if entry is not None:
-            self.metrics.seen(entry.object, asyncio.get_running_loop().time())
+            self.metrics.seen(entry.object, asyncio.get_running_loop().time(), counts=self.leadership.may_act())
         for operation in self._operation_reconciler.concerned(key):
             self.queues["operations"].add(operation)
 

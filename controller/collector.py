@@ -51,6 +51,7 @@ class Collector:
         self.last_list: dict[str, float] = {}  # by kind, monotonic
         self.missed = Missed()  # what lists show and the watch didn't bring
         self.watched: Callable[[str], float] = lambda kind: float("-inf")  # when the watch last brought anything
+        self._told = False
         self.on_synced: Callable[[], None] = lambda: None  # told once, when everything was listed for the first time
 
     def soon(self) -> None:
@@ -85,9 +86,9 @@ class Collector:
 
     async def round(self) -> None:
         """One look at everything. Raises ApiUnavailable; then nothing is collected."""
-        first = not all(store.synced for store in self._stores)
         listed = {store.kind: await self._compare(store) for store in self._stores}
-        if first:
+        if not self._told:
+            self._told = True
             self.on_synced()
         await self._namespaces.refresh()
         unread = {uid for uid, _ in listed["Workspace"].values()} - self._users.uids()

@@ -122,9 +122,12 @@ class Hosts:
 
     async def remove(self, name: str) -> None:
         """Lets go of a host that is no longer declared. Its containers stay."""
+        was_declared = name in self._wanted
         host = self._forget(name)
         if host is not None:
             await self._close(host)
+        if was_declared:
+            self._on_change(name, "")
 
     def _replaced(self, name: str) -> None:
         """It was deleted and made again, perhaps with another endpoint, before we heard of the deletion."""

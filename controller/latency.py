@@ -62,6 +62,7 @@ class Latencies:
             seen = self._first_sight(workspace, now)
         elif seen.generation != workspace.metadata.generation:
             seen.generation, seen.began, seen.new = workspace.metadata.generation, now, False
+            seen.ended = None  # what follows was asked for anew: no repair
         yield from _restarts(workspace, seen)
         if seen.began is not None and _is_ready(workspace):
             yield BecameReady(now - seen.began, seen.new)

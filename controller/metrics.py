@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable
+from weakref import WeakSet
 
 from prometheus_client import (
     CollectorRegistry,
@@ -40,6 +41,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter that nobody reads
         self.registry = CollectorRegistry()
         self._latencies = Latencies()
+        self._observers: dict[str, WeakSet[DockerCalls]] = {}  # by host
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(Scrape(PREFIX, state))
@@ -86,7 +88,7 @@ class Metrics:
     # what happens
 
     def reconciled(self, result: str, seconds: float) -> None:
-        """One reconciliation ended: done, waiting, error, conflict, gone or unavailable."""
+        """One reconciliation ended: done, failed, conflict, gone or unavailable."""
         self._reconciles.labels(result).observe(seconds)
 
     def acted(self, kind: str, result: str) -> None:
@@ -113,9 +115,10 @@ class Metrics:
         targets.labels(operation.spec.operation, "succeeded").inc(new.succeeded - previous.succeeded)
         targets.labels(operation.spec.operation, "failed").inc(new.failed - previous.failed)
 
-    def seen(self, workspace: Workspace, now: float) -> None:
-        """A new version of a Workspace was taken in; `now` is monotonic seconds."""
-        for observation in self._latencies.see(workspace, now):
+    def seen(self, workspace: Workspace, now: float, *, counts: bool) -> None:
+        """A new version of a Workspace was taken in; `now` is monotonic seconds. `counts`: not while it stands by."""
+        observations = list(self._latencies.see(workspace, now))
+        for observation in observations if counts else ():
             match observation:
                 case BecameReady(seconds, new):
                     self._ready.labels("create" if new else "update").observe(seconds)
@@ -130,10 +133,14 @@ class Metrics:
 
     def calls_of(self, host: str) -> DockerCalls:
         """What hears of the calls to one host."""
-        return DockerCalls(host, self._in_flight, self._calls, self._outcomes)
+        calls = DockerCalls(host, self._in_flight, self._calls, self._outcomes)
+        self._observers.setdefault(host, WeakSet()).add(calls)
+        return calls
 
     def without(self, host: str) -> None:
-        """A host is no longer declared: its series end."""
+        """A host is no longer declared: its series end, also those of calls that are still in flight."""
+        for calls in self._observers.pop(host, ()):
+            calls.muted = True
         for metric in (self._in_flight, self._calls, self._outcomes):
             metric.remove_by_labels({"host": host})
 
@@ -155,13 +162,17 @@ class DockerCalls:
 
     def __init__(self, host: str, in_flight: Gauge, durations: Histogram, outcomes: Counter) -> None:
         self._host, self._in_flight, self._durations, self._outcomes = host, in_flight, durations, outcomes
+        self.muted = False
 
     def began(self, operation: str) -> None:
         """A call was sent."""
-        self._in_flight.labels(self._host).inc()
+        if not self.muted:
+            self._in_flight.labels(self._host).inc()
 
     def ended(self, operation: str, outcome: str, seconds: float) -> None:
         """A call has ended: ok, error or timeout."""
+        if self.muted:
+            return
         self._in_flight.labels(self._host).dec()
         self._durations.labels(self._host, operation).observe(seconds)
         self._outcomes.labels(self._host, operation, outcome).inc()

@@ -76,9 +76,11 @@ class Reconciler:
         entry = self._world.workspaces.get(key)
         if entry is None or not self._world.may_act() or _is_over(entry.object) or self._memory(entry).let_go:
             return None
-        began, result = _mono(), "done"
+        began, result = _mono(), "failed"
         try:
-            return await _Run(self._world, entry, self._memory(entry)).run(self._keep)
+            wake_at = await _Run(self._world, entry, self._memory(entry)).run(self._keep)
+            result = "done"
+            return wake_at
         except Conflict:
             result = "conflict"
             return _mono() + await self._catch_up(key)

@@ -84,19 +84,19 @@ class References:
             await asyncio.sleep(RECHECK_SECONDS / (len(sources) + 1))
 
     async def _recheck(self, source: Source) -> None:
-        before = self._versions.get(source)
         try:
             await self._read(source)
         except (ApiUnavailable, ApiError, ReferenceForbidden) as error:
             logger.warning("a reference can't be read", extra={"reference": "/".join(source), "error": str(error)})
-            return
-        if before is not None and self._versions[source] != before:
-            self._on_change(source)
 
     async def _read(self, source: Source) -> Data | None:
+        """Whoever it is read for, all who use it hear that it has changed."""
         namespace, kind, name = source
         found = await self._kube.data(kind, namespace, name)
-        self._versions[source] = found.version if found else ABSENT
+        before, version = self._versions.get(source), found.version if found else ABSENT
+        self._versions[source] = version
+        if before not in (None, version):
+            self._on_change(source)
         return found
 
 

@@ -42,6 +42,8 @@ class Users:
         user = self._users.pop(key, None)
         if user is not None:
             self._by_host[user.host].discard(key)
+            if not self._by_host[user.host]:
+                del self._by_host[user.host]
             self._by_uid.pop(user.uid, None)
         return user
 
@@ -55,13 +57,13 @@ class Users:
 
     def hosts(self) -> list[str]:
         """The names of the hosts that Workspaces name."""
-        return [host for host, keys in self._by_host.items() if keys]
+        return list(self._by_host)
 
     def keys_on(self, host: str) -> list[Key]:
         """The keys of the Workspaces that name this host."""
-        return list(self._by_host[host])
+        return list(self._by_host.get(host, ()))
 
     def of(self, host: str) -> list[Workspace]:
         """The Workspaces that name this host."""
-        entries = [self._workspaces.get(key) for key in self._by_host[host]]
+        entries = [self._workspaces.get(key) for key in self.keys_on(host)]
         return [entry.object for entry in entries if entry is not None]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from controller.api import Workspace, WorkspaceOperation
 from controller.collector import Collector
+from controller.engine.cache import CacheStats
 from controller.events import Recorder
 from controller.health import Facts, HostState, WatchState
 from controller.hosts import Hosts
@@ -53,10 +54,7 @@ class Vitals:
             leading=app.leadership.may_act(),
             loop_lag=self._lag.seconds,
             watches={kind: self._watch_state(kind, now) for kind in app.stores},
-            hosts={
-                host.name: HostState(host.cache.contact_age(), "" if host.cache.is_known() else host.cache.problem)
-                for host in app.hosts
-            },
+            hosts={name: self._host_state(name) for _, name in app.stores["DockerHost"]},
         )
 
     def state(self) -> State:
@@ -75,14 +73,22 @@ class Vitals:
             operations=Counter(str(o.status.phase or "Pending") for o in app.operations.values()),
             queues={name: (len(queue), queue.working) for name, queue in app.queues.items()},
             watches={kind: (self._event_age(kind, now), self._list_age(kind, now)) for kind in app.stores},
-            hosts={
-                host.name: HostNow(
-                    host.cache.contact_age(), host.cache.is_known(), len(host.cache.all()), host.cache.stats
-                )
-                for host in app.hosts
-            },
+            hosts={name: self._host_now(name) for name in declared},
             usage=app.sampler.now(),
         )
+
+    def _host_state(self, name: str) -> HostState:
+        host = self._app.hosts.get(name)
+        if host is None:
+            return HostState(math.inf, str(self._app.hosts.problems.get(name, "connecting")))
+        return HostState(host.cache.contact_age(), "" if host.cache.is_known() else host.cache.problem)
+
+    def _host_now(self, name: str) -> HostNow:
+        """One that there is no connection to can't be reached either."""
+        host = self._app.hosts.get(name)
+        if host is None:
+            return HostNow(math.inf, False, 0, CacheStats())
+        return HostNow(host.cache.contact_age(), host.cache.is_known(), len(host.cache.all()), host.cache.stats)
 
     def _watch_state(self, kind: str, now: float) -> WatchState:
         missed = self._app.collector.missed

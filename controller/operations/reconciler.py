@@ -77,6 +77,11 @@ class OperationReconciler:
         self._runs: dict[Key, _Run] = {}
         self._targets: dict[str, dict[Key, frozenset[str]]] = {}  # by namespace and operation: unfinished names
 
+    def forget_all(self) -> None:
+        """Another process may go on from here: what it writes is newer than what we remember."""
+        self._runs.clear()
+        self._targets.clear()
+
     def concerned(self, workspace: Key) -> list[Key]:
         """The operations that wait for this Workspace: to be reconciled when it changes or goes."""
         namespace, name = workspace

@@ -184,6 +184,7 @@ def _ended(rig: Rig, step: str, restarts: int) -> Any:
     if step == "ask_for_restart":
         asked = rig.get("shop")["metadata"]["annotations"]["aicli.dev/restartedAt"]
         assert status["lastRestartRequest"] == asked
+        assert status["phase"] == "Running"  # not on its way there
     if step == "change_limits":
         memory = int(rig.get("shop")["spec"]["resources"]["limits"]["memory"].removesuffix("Mi")) << 20
         assert [c["HostConfig"]["Memory"] for c in containers] == [memory]

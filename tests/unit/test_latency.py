@@ -79,3 +79,13 @@ def test_a_forgotten_workspace_begins_afresh() -> None:
     list(latencies.see(_workspace(observed=-1), now=1.0))
     latencies.forget("u")
     assert not list(latencies.see(_workspace(), now=5.0))
+
+
+def test_a_start_that_was_asked_for_anew_is_no_repair() -> None:
+    latencies = Latencies()
+    list(latencies.see(_workspace(restartCount=0), now=1.0))
+    assert list(latencies.see(_ran_again(restarts=1, ended=10.0, started=None), now=11.0)) == [Restarted(1, "Error")]
+    stopped = _workspace(generation=2, observed=2, restartCount=1)
+    assert not [seen for seen in latencies.see(stopped, now=12.0) if isinstance(seen, Repaired)]
+    again = _workspace(generation=3, observed=3, restartCount=1, startedAt=_time(90000.0))
+    assert not [seen for seen in latencies.see(again, now=13.0) if isinstance(seen, Repaired)]

@@ -79,8 +79,12 @@ def test_series_of_a_host_end_with_it() -> None:
     calls = metrics.calls_of("gone")
     calls.began("list")
     calls.ended("list", "ok", 0.01)
+    calls.began("list")  # its connection is closed later
     metrics.without("gone")
+    calls.ended("list", "error", 4.0)
     assert b'host="gone"' not in metrics.exposition()
+    metrics.calls_of("gone").began("info")  # another one of its name
+    assert Exposed(metrics).value("workspace_controller_docker_calls_in_flight", host="gone") == 1
 
 
 def test_what_happens_is_counted_by_kind_and_result() -> None:

@@ -56,3 +56,21 @@ async def test_more_than_a_container_can_be_given_is_refused_before_all_of_it_is
     with pytest.raises(ConfigurationError, match=str(MAX_ENV_BYTES)):
         await References(kube, lambda: (), lambda source: None).resolve(desired(spec).container)
     assert sum(kube.reads.values()) <= 3
+
+
+async def test_whoever_reads_a_changed_object_all_its_users_hear_of_it() -> None:
+    version, changed = "1:1", []
+
+    class Kube:
+        async def data(self, kind: str, namespace: str, name: str) -> Data:
+            return Data(version, {"k1": "x"})
+
+    made: Any = Kube()
+    references = References(made, lambda: (), changed.append)
+    spec = desired({"env": [key_of("a")]}).container
+    await references.resolve(spec)
+    assert not changed
+    version = "1:2"
+    await references.resolve(spec)  # one of them is made anew
+    await references.resolve(spec)
+    assert changed == [(spec.namespace, "Secret", "a")]
