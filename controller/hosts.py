@@ -1,7 +1,7 @@
 """The Docker hosts that we are connected to: one engine, cache and puller each, and the DockerHost's own status.
 
-Hosts are independent of each other in everything: connections, limits and back-off. What one does, or that it
-hangs, changes nothing for another.
+Hosts are independent of each other in everything: connections, limits and back-off. What one does, or that it hangs,
+changes nothing for another.
 """
 
 from __future__ import annotations

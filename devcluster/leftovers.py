@@ -17,13 +17,18 @@ _SECONDS = 20.0
 def kill_processes_of(directory: Path) -> None:
     """Kill every process whose command line names the directory (containerd, shims, proxies), and its descendants."""
     deadline = time.monotonic() + _SECONDS
-    while found := _family([pid for pid in _pids() if str(directory) in _command_line(pid)]):
+    while found := _family(processes_that_name(str(directory))):
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise TimeoutError(f"these processes of {directory} do not end: {sorted(found)}")
         time.sleep(0.05)
+
+
+def processes_that_name(text: str) -> list[int]:
+    """The process IDs of all whose command line has the text in it; each argument ends with a blank."""
+    return [pid for pid in _pids() if text in _command_line(pid)]
 
 
 def unmount_below(directory: Path) -> None:

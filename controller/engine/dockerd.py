@@ -115,9 +115,7 @@ class DockerdEngine:
     async def start(self, container: str) -> None:
         # Anew: an engine that stops its containers to end would start them again, and leave them to themselves.
         try:
-            await self._transport.run(
-                "change", "start", lambda call: call.post("/containers/{0}/start", container, fresh=True)
-            )
+            await self._change("start", "/containers/{0}/start", container, fresh=True)
         except NetworkUnavailable:
             self._networks.forget()  # the next container gets one that is there
             raise
@@ -216,13 +214,20 @@ class DockerdEngine:
             raise
 
     async def _change(
-        self, kind: str, path: str, container: str, params: dict[str, Any] | None = None, *, fine: str = ""
+        self,
+        kind: str,
+        path: str,
+        container: str,
+        params: dict[str, Any] | None = None,
+        *,
+        fine: str = "",
+        fresh: bool = False,
     ) -> None:
-        """One POST without a body; `fine` is the refusal that says that nothing is to be done."""
+        """One POST without a body; `fine` is the refusal that says that nothing is to be done; `fresh` as for Call."""
 
         def work(call: Call) -> None:
             try:
-                call.post(path, container, params=params)
+                call.post(path, container, params=params, fresh=fresh)
             except Exception as error:
                 if not (fine and says(error, fine)):
                     raise

@@ -23,6 +23,8 @@ from tests.controller.in_memory import running
 from tests.controller.test_operations import HOST
 from tests.waiting import eventually_async
 
+EIGHT = [f"shop-{number}" for number in range(8)]
+
 
 class Line:
     """One namespace, one host, and the writes of the controller."""
@@ -49,6 +51,13 @@ class Line:
             return bool((await self.status(name)).get("phase") == phase)
 
         await eventually_async(there, timeout=timeout)
+
+    async def run(self, names: Iterable[str]) -> None:
+        """Makes Workspaces, all at once; returns when all run."""
+        for name in names:
+            await self.apply(name)
+        for name in names:
+            await self.phase(name, "Running")
 
     def ids(self, state: ContainerState | None = None) -> list[str]:
         """The containers of our cluster on the host."""
@@ -97,16 +106,12 @@ async def test_a_create_costs_two_writes_and_a_repair_one(line: Line) -> None:
 
 async def test_every_ready_restart_and_repair_is_measured(line: Line) -> None:
     """What the controller itself writes comes first in the answer to the write, before the watch or after it."""
-    names = [f"shop-{number}" for number in range(8)]
-    for name in names:
-        await line.apply(name)
-    for name in names:
-        await line.phase(name, "Running")
+    await line.run(EIGHT)
     for container in line.ids():
         line.host.kill(container)
-    await eventually_async(lambda: line.metric("restarts_total", reason="Error") == len(names))
-    await eventually_async(lambda: line.metric("repair_seconds_count", attempt="first") == len(names))
-    assert line.metric("apply_to_ready_seconds_count", change="create") == len(names)
+    await eventually_async(lambda: line.metric("restarts_total", reason="Error") == len(EIGHT))
+    await eventually_async(lambda: line.metric("repair_seconds_count", attempt="first") == len(EIGHT))
+    assert line.metric("apply_to_ready_seconds_count", change="create") == len(EIGHT)
 
 
 async def test_a_delete_costs_one_write_where_the_container_ends_at_once(line: Line) -> None:
@@ -119,11 +124,7 @@ async def test_a_delete_costs_one_write_where_the_container_ends_at_once(line: L
 
 
 async def test_nothing_is_remembered_of_what_is_gone(line: Line) -> None:
-    names = [f"shop-{number}" for number in range(8)]
-    for name in names:
-        await line.apply(name)
-    for name in names:
-        await line.phase(name, "Running")
+    await line.run(EIGHT)
     await line.kubectl("delete", "workspaces", "--all", "--timeout=60s")
     await eventually_async(lambda: not line.app.workspaces and not line.app.queues["workspaces"].working)
     assert not line.app._reconciler._memories

@@ -89,7 +89,7 @@ class _Sessions(paramiko.ServerInterface):
         ):
             command = threading.Thread(target=_copy, args=(read, write, end), daemon=True, name="ssh-copy")
             command.start()
-        self._commands.append(command)
+        self._commands.append(command)  # the one that reads what the target says: it ends last
         return True
 
 

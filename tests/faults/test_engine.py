@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from devcluster import leftovers
 from tests.faults.proxy import Call, Fault
 from tests.faults.report import Row
 from tests.faults.rig import BOUND, NOISE, Rig
@@ -51,7 +50,7 @@ def test_08_an_engine_that_is_stopping_starts_nothing_more(rig: Rig, row: Row) -
     rig.converge()
     row.inject()
     rig.engine.stop()
-    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _reads(p, b"sleep\x0086399\x00")]
+    left = leftovers.processes_that_name("sleep 86399 ")
     rig.engine.start()
     assert not left
     healed = time.monotonic()
@@ -173,12 +172,6 @@ def _restarts(rig: Rig, row: Row, count: int) -> None:
         assert after.keys() == runs.keys(), "a restart of dockerd recreates nothing"
         if lives_on:
             assert after == runs, "with live-restore nothing is restarted"
-
-
-def _reads(command_line: Path, words: bytes) -> bool:
-    with contextlib.suppress(OSError):  # it has ended
-        return words in command_line.read_bytes()
-    return False
 
 
 def _share(rig: Rig, row: Row, second: Rig, seconds: float) -> None:
