@@ -16,6 +16,7 @@ from benchmarks import beside, burst, cost, figures, simulated, single
 from benchmarks.docker_side import DockerSide
 from benchmarks.results import Results, say
 from benchmarks.rig import Rig, rig
+from benchmarks.workspaces import new_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Size:
 SIZES = {
     "quick": Size(10, 4, 4, 5, {20: 1}, 1, 100, {20: 1, 60: 3}),
     "normal": Size(60, 20, 15, 20, {50: 3, 200: 1}, 3, 1000, {100: 1, 1000: 10}),
-    "full": Size(100, 50, 30, 50, {50: 5, 200: 3}, 6, 1000, {100: 1, 1000: 10, 10000: 100}),
+    "full": Size(100, 50, 30, 50, {50: 5, 200: 3}, 8, 1000, {100: 1, 1000: 10, 10000: 100}),
 }
 ALL = ("single", "repair", "change", "cost", "burst", "beside", "steady", "scale")
 
@@ -75,12 +76,11 @@ async def _run(made: Rig, results: Results, wanted: list[str], size: Size) -> No
 
 async def _model(made: Rig) -> dict[str, Any]:
     """What a container of ours looks like."""
-    names = made.names(1)
-    await made.create(names)
-    await made.watcher.until_ready(names)
+    names = new_names(1)
+    await made.ours.made(names)
     with closing(made.engine.client()) as client:
-        model: dict[str, Any] = client.inspect_container(made.watcher.seen[names[0]].status["containerID"])
-    await made.remove_all()
+        model: dict[str, Any] = client.inspect_container(made.ours.container_of(names[0]))
+    await made.ours.remove_all()
     return model
 
 

@@ -10,6 +10,7 @@ from benchmarks import processors
 from benchmarks.docker_side import DockerSide
 from benchmarks.results import Figure, Results, median, say
 from benchmarks.rig import Rig
+from benchmarks.workspaces import new_names
 
 PARALLEL = (1, 2, 4, 8, 16)
 
@@ -82,21 +83,16 @@ def _say_cpu(sides: dict[str, Side], size: int) -> None:
 
 
 async def _ours(rig: Rig, ours: Side, size: int) -> None:
-    async def work() -> float:
-        began = await rig.create(names)
-        return await rig.watcher.until_ready(names) - began
-
-    await rig.warm()
-    names = rig.names(size)
-    await ours.make(rig, work)
-    await rig.remove_all()
+    await rig.ours.warm()
+    await ours.make(rig, lambda: rig.ours.made(new_names(size)))
+    await rig.ours.remove_all()
 
 
 async def _docker(rig: Rig, side: DockerSide, docker: Side, size: int, parallel: int) -> None:
-    await docker.make(rig, lambda: side.run(rig.names(size, "d"), parallel))
+    await docker.make(rig, lambda: side.run(new_names(size, "d"), parallel))
     await side.remove_all()
 
 
 async def _sdk(rig: Rig, side: DockerSide, sdk: Side, size: int, parallel: int) -> None:
-    await sdk.make(rig, lambda: side.sdk(rig.names(size, "s"), parallel))
+    await sdk.make(rig, lambda: side.sdk(new_names(size, "s"), parallel))
     await side.remove_all()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from benchmarks.results import Figure, Results, say
 from benchmarks.rig import Rig
+from benchmarks.workspaces import new_names
 
 WRITES = frozenset({"create", "update", "patch", "delete"})
 # What happens by the clock, however many Workspaces change: told under steady state.
@@ -56,13 +57,13 @@ class Cost:
 
 async def run(rig: Rig, results: Results, count: int) -> None:
     """Creates, kills and deletes `count` Workspaces at a time."""
-    await rig.warm()
+    await rig.ours.warm()
     rig.log_calls(True)
-    names = rig.names(count)
-    created = await _measured(rig, count, lambda: _create(rig, names))
+    names = new_names(count)
+    created = await _measured(rig, count, lambda: rig.ours.made(names))
     processes = _processes(rig, names)
     repaired = await _measured(rig, count, lambda: _kill(rig, names, processes))
-    deleted = await _measured(rig, count + 1, rig.remove_all)
+    deleted = await _measured(rig, count + 1, rig.ours.remove_all)
     rig.log_calls(False)
     for name, cost in (("create", created), ("repair", repaired), ("delete", deleted)):
         say(f"  {name}: {cost}")
@@ -94,15 +95,10 @@ async def _measured(rig: Rig, count: int, work: Callable[[], Awaitable[object]])
     return Cost(count, rig.audit() - requests, rig.docker_calls() - calls, rig.controller.cpu_seconds() - cpu)
 
 
-async def _create(rig: Rig, names: list[str]) -> None:
-    await rig.create(names)
-    await rig.watcher.until_ready(names)
-
-
 def _processes(rig: Rig, names: list[str]) -> list[int]:
     """The containers' init processes."""
     with closing(rig.engine.client()) as client:
-        containers = [str(rig.watcher.seen[name].status["containerID"]) for name in names]
+        containers = map(rig.ours.container_of, names)
         return [int(client.inspect_container(container)["State"]["Pid"]) for container in containers]
 
 
@@ -110,5 +106,5 @@ async def _kill(rig: Rig, names: list[str], processes: list[int]) -> None:
     """By the kernel, so that no call to the engine is ours."""
     for process in processes:
         os.kill(process, signal.SIGKILL)
-    await rig.watcher.until(lambda seen: all(seen[name].status.get("restartCount") == 1 for name in names))
-    await rig.watcher.until_ready(names)
+    await rig.ours.watcher.until(lambda seen: all(seen[name].status.get("restartCount") == 1 for name in names))
+    await rig.ours.watcher.until_ready(names)

@@ -17,7 +17,7 @@ from typing import Any
 import docker
 import kopf
 
-KIND = ("aicli.dev", "v1alpha1", "workspaces")
+KIND = (os.environ["BENCH_GROUP"], "v1alpha1", "workspaces")  # a copy of the Workspace, in a group of its own
 BODY: dict[str, Any] = json.loads(Path(os.environ["BENCH_BODY"]).read_text())
 UID = "bench.uid"
 client: Any = docker.DockerClient(os.environ["DOCKER_HOST"], version="1.41")

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,14 @@ import yaml
 from lightkube import AsyncClient, KubeConfig
 
 from benchmarks import processors
-from benchmarks.watching import Watcher
-from controller.api import API_VERSION
-from controller.kube import KINDS
+from benchmarks.workspaces import NAMESPACE, Workspaces
+from controller.api import API_VERSION, GROUP
 from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
 from devcluster.reaper import reaper
 from tests.waiting import eventually_async
 
-NAMESPACE = "bench"
 CONTROLLER_USER = "bench-controller"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -81,46 +79,16 @@ class Controller:
 
 
 class Rig:
-    """Everything that runs, and how the benchmarks drive it."""
+    """Everything that runs; `ours` are the Workspaces that the controller works on."""
 
     def __init__(self, directory: Path, cluster: ControlPlane, engine: Engine) -> None:
         self.directory, self.cluster, self.engine = directory, cluster, engine
         config = KubeConfig.from_file(cluster.kubeconfig).get()
         self.client = AsyncClient(config=config, timeout=httpx2.Timeout(120.0))
-        self.watcher = Watcher(self.client, NAMESPACE)
+        self.ours = Workspaces(self.client, GROUP)
         kubeconfig = cluster.user_kubeconfig(CONTROLLER_USER, ["system:masters"])
         self.controller_kubeconfig = kubeconfig
         self.controller = Controller(kubeconfig, directory)
-        self._numbers = 0
-
-    def names(self, count: int, prefix: str = "w") -> list[str]:
-        """Names that were not used before."""
-        self._numbers += 1
-        return [f"{prefix}{self._numbers}-{index}" for index in range(count)]
-
-    async def create(self, names: Iterable[str], at_once: int = 16, **spec: Any) -> float:
-        """Creates Workspaces; gives the monotonic time at which the first request was sent."""
-        slots = asyncio.Semaphore(at_once)
-
-        async def one(name: str) -> None:
-            async with slots:
-                await self.client.create(KINDS["Workspace"](workspace(name, **spec)))
-
-        began = time.monotonic()
-        await asyncio.gather(*map(one, names))
-        return began
-
-    async def warm(self) -> None:
-        """Makes one Workspace: the namespace's network is there from then on, as the other side's is."""
-        names = self.names(1, "warm")
-        await self.create(names)
-        await self.watcher.until_ready(names)
-
-    async def remove_all(self) -> float:
-        """Deletes all Workspaces and waits until they are gone; gives the seconds that took."""
-        began = time.monotonic()
-        await self.client.deletecollection(KINDS["Workspace"], namespace=NAMESPACE)
-        return await self.watcher.until_gone() - began
 
     def cpu(self) -> Counter[str]:
         """CPU seconds so far, of the machine and of what is there for Workspaces alone."""
@@ -145,16 +113,6 @@ class Rig:
         settings.write_text(json.dumps(json.loads(settings.read_text()) | {"debug": on}))
         self.engine.process.signal(signal.SIGHUP)
         time.sleep(1.0)
-
-
-def workspace(name: str, **spec: Any) -> dict[str, Any]:
-    """A Workspace that ends at once when it is asked to, with everything else by default."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Workspace",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"image": "alpine:latest", "command": ["sleep", "infinity"]} | spec,
-    }
 
 
 def dockerhost(endpoint: str, name: str = "default") -> dict[str, Any]:
@@ -190,7 +148,7 @@ async def rig(*, start_controller: bool = True) -> AsyncIterator[Rig]:
 @asynccontextmanager
 async def _running(made: Rig, start_controller: bool) -> AsyncIterator[Rig]:
     await asyncio.to_thread(_prepare, made)
-    watching = asyncio.create_task(made.watcher.run())
+    watching = asyncio.create_task(made.ours.watcher.run())
     try:
         if start_controller:
             await made.controller.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -16,7 +17,8 @@ from typing import Any
 import aiohttp
 
 from benchmarks.results import Figure, Results, median, percentile, say
-from benchmarks.rig import Controller, Rig, dockerhost, workspace
+from benchmarks.rig import Controller, Rig, dockerhost
+from benchmarks.workspaces import new_names, workspace
 from controller.kube import KINDS
 from devcluster import Process
 from devcluster.paths import REPOSITORY
@@ -101,7 +103,7 @@ async def steady(rig: Rig, model: dict[str, Any], results: Results, count: int) 
         await _written(rig)
         await _at_rest(rig, hosts, results, count, rss)
         await _restart(rig, hosts, results, count)
-        await rig.remove_all()
+        await rig.ours.remove_all()
 
 
 async def _written(rig: Rig) -> None:
@@ -209,7 +211,7 @@ async def scale(rig: Rig, model: dict[str, Any], results: Results, sizes: dict[i
             if count == max(sizes) and host_count > 1:
                 await _hang(rig, hosts, results, one)
             else:
-                await rig.remove_all()
+                await rig.ours.remove_all()
     results.series["scale"] = costs
     least, most = costs[str(min(sizes))], costs[str(max(sizes))]
     results.add(
@@ -234,25 +236,17 @@ async def _ones(rig: Rig, host: str, count: int) -> list[float]:
     """One Workspace at a time on one host: the seconds of each."""
     taken = []
     for _ in range(count):
-        (name,) = rig.names(1, "one")
-        began = await rig.create([name], host=host)
-        taken.append(await rig.watcher.until_ready([name]) - began)
+        (name,) = new_names(1, "one")
+        taken.append(await rig.ours.made([name], host=host))
     return taken
 
 
 async def _fill(rig: Rig, hosts: Hosts, count: int) -> float:
     """Creates Workspaces, spread over the hosts; the seconds until all are Ready."""
-    names = rig.names(count)
-    slots = asyncio.Semaphore(32)
-
-    async def one(index: int, name: str) -> None:
-        async with slots:
-            made = workspace(name, host=hosts.names[index % len(hosts.names)])
-            await rig.client.create(KINDS["Workspace"](made))
-
-    began = time.monotonic()
-    await asyncio.gather(*(one(index, name) for index, name in enumerate(names)))
-    return await rig.watcher.until_ready(names, 1800) - began
+    names = new_names(count)
+    spread = (workspace(name, host=host) for name, host in zip(names, itertools.cycle(hosts.names), strict=False))
+    began = await rig.ours.create_all(spread, at_once=32)
+    return await rig.ours.watcher.until_ready(names, 1800) - began
 
 
 def _memory_goal(count: int) -> float:

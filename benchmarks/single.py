@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 
-from lightkube.types import PatchType
-
 from benchmarks.docker_side import DockerSide
 from benchmarks.results import Figure, Results, median, percentile
-from benchmarks.rig import NAMESPACE, Rig
+from benchmarks.rig import Rig
+from benchmarks.workspaces import new_names
 from controller.engine.translate import parse_time
-from controller.kube import KINDS
 from tests.waiting import eventually_async
 
 OTHER_IMAGE = "alpine:other"  # the same image under another name: what is measured isn't a pull
@@ -23,15 +20,14 @@ async def create(rig: Rig, side: DockerSide, results: Results, count: int) -> No
     """Apply until Ready, against one `docker run -d`."""
     ours: list[float] = []
     docker: list[float] = []
-    await rig.warm()
+    await rig.ours.warm()
     for number in range(count):
-        (name,) = rig.names(1)
-        began = await rig.create([name])
-        ours.append(await rig.watcher.until_ready([name]) - began)
-        docker.append(await asyncio.to_thread(side.run_one, rig.names(1, "d")[0]))
+        (name,) = new_names(1)
+        ours.append(await rig.ours.made([name]))
+        docker.append(await asyncio.to_thread(side.run_one, new_names(1, "d")[0]))
         if number % 25 == 24:
             await _clean(rig, side)
-            await rig.warm()
+            await rig.ours.warm()
     await _clean(rig, side)
     results.series["single"] = {"controller": ours, "docker run": docker}
     note = f"controller p50 {_ms(median(ours))}, p99 {_ms(percentile(ours, 99))}; " + (
@@ -51,11 +47,10 @@ async def repair(rig: Rig, side: DockerSide, results: Results, count: int) -> No
     `docker start` has it easier: after a kill the engine takes the network apart first. So the third figure is the same
     work by hand, kill, wait and start with the SDK.
     """
-    names = rig.names(count)
-    await rig.create(names)
-    await rig.watcher.until_ready(names)
-    mine = [container_of(rig, name) for name in names]
-    theirs = rig.names(count, "d")
+    names = new_names(count)
+    await rig.ours.made(names)
+    mine = [rig.ours.container_of(name) for name in names]
+    theirs = new_names(count, "d")
     await side.run(theirs, 4)
     ours: list[float] = []
     docker: list[float] = []
@@ -65,7 +60,7 @@ async def repair(rig: Rig, side: DockerSide, results: Results, count: int) -> No
         started, since_kill = await asyncio.to_thread(_started, rig, other)
         docker.append(started)
         by_hand.append(since_kill)
-    await rig.watcher.until_ready(names)
+    await rig.ours.watcher.until_ready(names)
     await _clean(rig, side)
     results.series["repair"] = {"controller": ours, "docker start": docker, "kill, wait, start": by_hand}
     note = f"kill to running p50 {_ms(median(ours))}, worst {_ms(max(ours))}; docker start p50 {_ms(median(docker))}"
@@ -79,14 +74,13 @@ async def repair(rig: Rig, side: DockerSide, results: Results, count: int) -> No
 async def change(rig: Rig, side: DockerSide, results: Results, count: int) -> None:
     """A new image until the new container is Ready, against `docker rm -f` and `docker run -d`."""
     await tag_other_image(rig)
-    names, theirs = rig.names(count), rig.names(count, "d")
-    await rig.create(names)
-    await rig.watcher.until_ready(names)
+    names, theirs = new_names(count), new_names(count, "d")
+    await rig.ours.made(names)
     await side.run(theirs, 4)
     ours: list[float] = []
     docker: list[float] = []
     for name, other in zip(names, theirs, strict=True):
-        ours.append(await changed(rig, name))
+        ours.append(await rig.ours.changed(name, image=OTHER_IMAGE))
         docker.append(await asyncio.to_thread(side.replace_one, other))
     await _clean(rig, side)
     results.series["spec_change"] = {"controller": ours, "docker rm + run": docker}
@@ -100,16 +94,6 @@ async def change(rig: Rig, side: DockerSide, results: Results, count: int) -> No
 async def tag_other_image(rig: Rig) -> None:
     """OTHER_IMAGE is there from now on."""
     await asyncio.to_thread(rig.engine.docker, "tag", "alpine:latest", OTHER_IMAGE)
-
-
-async def changed(rig: Rig, name: str) -> float:
-    """Changes the image; gives the seconds until the new container is Ready."""
-    began = time.monotonic()
-    generation = rig.watcher.seen[name].raw["metadata"]["generation"]
-    patch = {"spec": {"image": OTHER_IMAGE}}
-    await rig.client.patch(KINDS["Workspace"], name, patch, namespace=NAMESPACE, patch_type=PatchType.MERGE)
-    await rig.watcher.until(lambda seen: seen[name].raw["metadata"]["generation"] > generation)
-    return await rig.watcher.until_ready([name]) - began
 
 
 async def killed(rig: Rig, container: str) -> float:
@@ -141,13 +125,8 @@ def _start_time(rig: Rig, container: str) -> datetime:
     return started
 
 
-def container_of(rig: Rig, name: str) -> str:
-    """The ID of a Workspace's container."""
-    return str(rig.watcher.seen[name].status["containerID"])
-
-
 async def _clean(rig: Rig, side: DockerSide) -> None:
-    await rig.remove_all()
+    await rig.ours.remove_all()
     await side.remove_all()
 
 

@@ -11,8 +11,6 @@ from typing import Any
 import httpx2
 from lightkube import AsyncClient
 
-from controller.kube import KINDS
-
 
 @dataclass(slots=True)
 class Seen:
@@ -29,9 +27,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Watcher:
-    """Follows the Workspaces of one namespace."""
+    """Follows the Workspaces of one kind in one namespace."""
 
     client: AsyncClient
+    kind: Any  # lightkube's resource
     namespace: str
     seen: dict[str, Seen] = field(default_factory=dict)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -40,7 +39,7 @@ class Watcher:
         """Watches until cancelled."""
         while True:
             try:
-                async for event, workspace in self.client.watch(KINDS["Workspace"], namespace=self.namespace):
+                async for event, workspace in self.client.watch(self.kind, namespace=self.namespace):
                     await self._take(event, dict(workspace))
             except httpx2.HTTPError:
                 await asyncio.sleep(0.1)
