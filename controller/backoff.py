@@ -14,6 +14,7 @@ from controller.errors import (
     EngineError,
     HostUnreachable,
     ImageError,
+    NotConnected,
     ProjectPathMissing,
     ReferenceNotFound,
     WorkspaceError,
@@ -22,6 +23,7 @@ from controller.history import RESTARTS_AT_ONCE, RESTARTS_PERIOD, ExitSeen, Fail
 from controller.observed import Container
 
 TRANSIENT_INITIAL, TRANSIENT_MAX = 1.0, 30.0
+NOT_CONNECTED_MAX = 2.0  # it costs nobody anything, and an engine that is back must not be kept waiting
 IMAGE_INITIAL, IMAGE_MAX = 10.0, 300.0  # of image pulls, and of every definitive answer
 TOLD_AFTER = 4  # failures in a row with an answer that says nothing (HTTP 500), or with none
 AWAITED_INITIAL, AWAITED_MAX = 5.0, 60.0  # of what a user is likely to supply next: a Secret, a directory
@@ -56,14 +58,15 @@ def failure_delay(error: WorkspaceError, count: int) -> float:
     elif error.definitive or isinstance(error, ImageError):
         initial, longest = IMAGE_INITIAL, IMAGE_MAX
     else:
-        initial, longest = TRANSIENT_INITIAL, TRANSIENT_MAX
+        initial = TRANSIENT_INITIAL
+        longest = NOT_CONNECTED_MAX if isinstance(error, NotConnected) else TRANSIENT_MAX
     return float(min(initial * 2.0 ** min(count - 1, 30), longest))
 
 
 def is_passing(failure: Failure) -> bool:
     """Whether nobody need be told of it yet: an engine that fails one call in five, or a connection that breaks, is no
     news to a user until the same step has failed several times in a row. (A host that is gone is told by its lists.)"""
-    return type(failure.error) in (EngineError, HostUnreachable) and failure.count < TOLD_AFTER
+    return type(failure.error) in (EngineError, HostUnreachable, NotConnected) and failure.count < TOLD_AFTER
 
 
 def account(

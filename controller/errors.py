@@ -39,6 +39,10 @@ class HostUnreachable(WorkspaceError):
     reason = "HostUnreachable"
 
 
+class NotConnected(HostUnreachable):
+    """No connection could be made: the call was never sent, so it did nothing, to the engine neither."""
+
+
 class CallTimeout(WorkspaceError):
     """A call took longer than its deadline. Whether it took effect is unknown: look, don't repeat."""
 

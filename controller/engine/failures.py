@@ -26,6 +26,7 @@ from controller.errors import (
     NetworkUnavailable,
     NoAddressLeft,
     NoSpace,
+    NotConnected,
     PortInUse,
     ProjectPathMissing,
     WorkspaceError,
@@ -60,6 +61,7 @@ _IMAGE_MISSING = re.compile(
 # Not that the registry is down: its name leads nowhere from here. As definitive as a wrong image name, which it may be.
 _RESPONSE_BODY = re.compile(r"(error parsing HTTP \d+) response body: .*", re.DOTALL)
 _REGISTRY_NOWHERE = re.compile(r"no such host|network is unreachable|server misbehaving|name resolution")
+_NOT_CONNECTED = (ConnectionRefusedError, FileNotFoundError, urllib3.exceptions.NewConnectionError)
 _NETWORK_GONE = re.compile(r"network \S+ not found|could not find a network matching")
 
 
@@ -72,7 +74,9 @@ def engine_failure(error: BaseException, kind: str, deadline: float) -> Workspac
     if _is_read_timeout(error):
         return CallTimeout(f"{kind}: no answer within {deadline:g} s")
     if isinstance(error, (requests.RequestException, urllib3.exceptions.HTTPError, OSError, EOFError)):
-        return HostUnreachable(_connection_problem(error))
+        innermost = _innermost(error)
+        made = HostUnreachable if not isinstance(innermost, _NOT_CONNECTED) else NotConnected
+        return made(_connection_problem(error, innermost))
     if isinstance(error, docker.errors.DockerException) or _is_of_ssh(error):
         return HostUnreachable(f"{type(error).__name__}: {error}")
     return EngineError(f"{kind}: {type(error).__name__}")
@@ -189,10 +193,8 @@ def _is_read_timeout(error: BaseException) -> bool:
     )
 
 
-def _connection_problem(error: BaseException) -> str:
-    """The innermost reason: 'Connection refused' says more than the wrapping of three libraries."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "the host doesn't accept connections"
+def _innermost(error: BaseException) -> BaseException:
+    """The reason: 'Connection refused' says more than the wrapping of three libraries."""
     innermost: BaseException = error
     seen: set[int] = set()
     while id(innermost) not in seen:
@@ -200,6 +202,12 @@ def _connection_problem(error: BaseException) -> str:
         inner = [arg for arg in innermost.args if isinstance(arg, BaseException)]
         reason = getattr(innermost, "reason", None)
         innermost = reason if isinstance(reason, BaseException) else inner[-1] if inner else innermost
+    return innermost
+
+
+def _connection_problem(error: BaseException, innermost: BaseException) -> str:
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "the host doesn't accept connections"
     if isinstance(innermost, OSError) and innermost.strerror:
         return f"no connection to the engine: {innermost.strerror}"
     return f"no connection to the engine: {innermost}"

@@ -9,7 +9,7 @@ import pytest
 
 from controller.api import Recovery
 from controller.backoff import account, failure_delay, restart_delay
-from controller.errors import EngineError, ImageError, ReferenceNotFound
+from controller.errors import EngineError, HostUnreachable, ImageError, NotConnected, ReferenceNotFound
 from controller.history import RESTARTS_AT_ONCE, RESTARTS_PERIOD, ExitSeen, Now, Sent
 from controller.observed import ContainerState
 from tests.unit.pairs import NOW, T0, container, desired, history, memory
@@ -141,6 +141,8 @@ def test_nothing_there_is_due_at_once_and_counts_nothing() -> None:
 
 def test_failed_steps_are_tried_again_soon_images_later_and_missing_secrets_in_between() -> None:
     assert [failure_delay(EngineError("x"), n) for n in (1, 2, 3, 9)] == [1, 2, 4, 30]
+    assert [failure_delay(HostUnreachable("x"), n) for n in (1, 2, 3, 9)] == [1, 2, 4, 30]
+    assert [failure_delay(NotConnected("x"), n) for n in (1, 2, 9)] == [1, 2, 2]
     assert [failure_delay(ImageError("x"), n) for n in (1, 2, 9)] == [10, 20, 300]
     assert [failure_delay(ReferenceNotFound("x"), n) for n in (1, 2, 9)] == [5, 10, 60]
 
