@@ -15,7 +15,9 @@ from typing import Generic, TypeVar
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 RETRY_AFTER_BUG = (5.0, 300.0)  # seconds, doubled each time; a worker handles all expected errors itself
-WORKERS = 16  # for each group: as much as a host gains from, few enough for memory and neighbours when thousands come
+WORKERS = 16  # for each group at most: as much as a host gains from, few enough for its neighbours when thousands come
+WORKERS_OF_ALL = 128  # shared out evenly among groups that are busy: what each needs for a moment adds up
+FEWEST = 2  # for each group, however many others are busy
 
 
 class KeyedQueue(Generic[Key]):
@@ -86,16 +88,22 @@ class KeyedQueue(Generic[Key]):
     def _line_up(self, key: Key) -> None:
         group = self._group_of(key)
         self._waiting.setdefault(group, {})[key] = None
-        self._start_next(group)
+        self._start_waiting(group)
 
-    def _start_next(self, group: Hashable) -> None:
-        waiting = self._waiting.get(group)
-        if not waiting or self._closed or self._busy.get(group, 0) >= WORKERS:
-            return
-        key = next(iter(waiting))
-        del waiting[key]
+    def _start_waiting(self, group: Hashable) -> None:
+        """As many as the group may have now: its share grows when others are done."""
+        waiting = self._waiting.get(group, {})
+        while waiting and not self._closed and self._busy.get(group, 0) < self._share():
+            key = next(iter(waiting))
+            del waiting[key]
+            self._start(key, group)
         if not waiting:
-            del self._waiting[group]
+            self._waiting.pop(group, None)
+
+    def _share(self) -> int:
+        return max(FEWEST, min(WORKERS, WORKERS_OF_ALL // max(1, len(self._busy))))
+
+    def _start(self, key: Key, group: Hashable) -> None:
         self._busy[group] = self._busy.get(group, 0) + 1
         self.on_wait(asyncio.get_running_loop().time() - self._dirty.pop(key))
         self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key, group), name=f"worker {key}")
@@ -112,7 +120,7 @@ class KeyedQueue(Generic[Key]):
             self._leave(group)
             if key in self._dirty:
                 self._line_up(key)
-            self._start_next(group)
+            self._start_waiting(group)
 
     def _retry(self, key: Key) -> None:
         first, longest = RETRY_AFTER_BUG

@@ -57,6 +57,30 @@ async def test_a_group_has_so_many_workers_and_no_more_and_takes_its_keys_in_ord
 
 
 @virtual_time
+async def test_groups_that_are_busy_share_the_workers_and_one_that_is_left_has_all_it_may() -> None:
+    at_work: Counter[str] = Counter()
+
+    async def work(key: Key) -> None:
+        at_work[key[0]] += 1
+        await asyncio.sleep(1)
+        at_work[key[0]] -= 1
+
+    keys = KeyedQueue(work, group_of)
+    others = queue.WORKERS_OF_ALL
+    for number in range(others):
+        keys.add((f"other-{number}", 0))
+    for number in range(10 * queue.WORKERS):
+        keys.add(("host", number))
+    await asyncio.sleep(0.5)
+    assert at_work["host"] == queue.FEWEST
+    assert keys.working == others + queue.FEWEST
+    await asyncio.sleep(2)
+    assert at_work["host"] == queue.WORKERS == keys.working
+    await asyncio.sleep(10)
+    assert len(keys) == keys.working == 0
+
+
+@virtual_time
 async def test_a_group_that_is_stuck_delays_no_other() -> None:
     ended: list[Key] = []
 
