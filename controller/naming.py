@@ -21,6 +21,8 @@ FINALIZER = f"{GROUP}/container"
 HOST_FINALIZER = f"{GROUP}/in-use"
 ANNOTATION_RESTARTED_AT, ANNOTATION_ABANDON = RESTARTED_AT, ABANDON
 ANNOTATION_USAGE = f"{GROUP}/usage"
+ANNOTATION_OPERATION = f"{GROUP}/operation"  # the last WorkspaceOperation that changed the Workspace, as name/uid
+ANNOTATIONS = frozenset({ANNOTATION_RESTARTED_AT, ANNOTATION_ABANDON, ANNOTATION_USAGE, ANNOTATION_OPERATION})
 
 NAME_LIMIT = 128  # characters; Docker has no bound of its own, but a hostname and many tools do
 NEXT_SUFFIX = "-next"  # of the container that is made while its predecessor still runs

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from controller import naming
 from controller.api import (
     DesiredState,
     ObjectMeta,
@@ -27,6 +28,7 @@ _STATUS: TypeAdapter[WorkspaceStatus] = TypeAdapter(ReadableStatus)
 def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
     """A Workspace as the API server has it. One that an older or newer CRD let in and that we can't read is kept with
     its problem, so that it is shown as refused instead of being forgotten (and its container taken for an orphan)."""
+    raw = _without_what_nobody_reads(raw)
     try:
         return Workspace.model_validate(raw)
     except ValidationError as error:
@@ -41,6 +43,14 @@ def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
             desired_state=DesiredState(state) if state in set(DesiredState) else DesiredState.RUNNING,
         )
         return UnreadableWorkspace(metadata=meta, spec=spec, status=status, problem=wrong)
+
+
+def _without_what_nobody_reads(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Labels, and annotations of others: 256 KB of an object, as its owner likes, and kubectl's copy of what was
+    applied is among them."""
+    meta = raw["metadata"]
+    kept = {key: value for key, value in (meta.get("annotations") or {}).items() if key in naming.ANNOTATIONS}
+    return {**raw, "metadata": {**meta, "labels": {}, "annotations": kept}}
 
 
 def parse_operation(raw: Mapping[str, Any]) -> WorkspaceOperation:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from controller.api.fields import Name
-from controller.api.model import ApiModel, LongText, StatusModel, Timestamp
+from controller.api.model import HELD_ONCE, ApiModel, LongText, StatusModel, Timestamp
 from controller.api.rules import ListMap, Rule, RuledModel, cel_string
 
 _KEY_PATTERN = r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -63,7 +63,7 @@ class Condition(StatusModel):
     """What it means and what to do, for people."""
 
 
-Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))]
+Conditions = Annotated[tuple[Annotated[Condition, HELD_ONCE], ...], Field(max_length=16), ListMap(("type",))]
 
 
 class LocalReference(ApiModel):

@@ -33,6 +33,15 @@ def _held_once(names: frozenset[str]) -> set[str]:
     return set(names)
 
 
+@lru_cache(maxsize=1024)
+def _first_of_equals(part: Any) -> Any:
+    return part
+
+
+HELD_ONCE = AfterValidator(_first_of_equals)
+"""Of equal parts all hold the first: for small ones that are the same in most objects."""
+
+
 class ApiModel(BaseModel):
     """Part of a spec. Errors never show the input, which may be a secret.
 

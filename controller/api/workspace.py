@@ -19,7 +19,7 @@ from controller.api.container import (
 )
 from controller.api.fields import Argument, ContainerPath, HostPath, ImageReference, Name, PlainText, WorkingDir
 from controller.api.meta import LocalReference, ObjectMeta
-from controller.api.model import API_VERSION, RESTARTED_AT, ApiModel, bounded, drop_unreadable
+from controller.api.model import API_VERSION, HELD_ONCE, RESTARTED_AT, ApiModel, bounded, drop_unreadable
 from controller.api.model import RESTART_REQUEST_LENGTH as REQUEST_LENGTH
 from controller.api.rules import ListMap, Rule, RuledModel, Transition
 from controller.api.workspace_status import WorkspaceStatus
@@ -151,11 +151,11 @@ class WorkspaceSpec(RuledModel):
     """Docker volumes of this Workspace, which outlive its container."""
     ports: Annotated[tuple[Port, ...], Field(max_length=64), ListMap(("name",))] = ()
     """Ports to publish on the host's address; the ports chosen there are in status.ports."""
-    resources: Resources = Resources()
+    resources: Annotated[Resources, HELD_ONCE] = Resources()
     """CPU, memory and processes: requests and limits. Limits change without a restart."""
-    security_context: SecurityContext = SecurityContext()
+    security_context: Annotated[SecurityContext, HELD_ONCE] = SecurityContext()
     """Rights of the container's processes, within the host's policy."""
-    network: Network = Network()
+    network: Annotated[Network, HELD_ONCE] = Network()
     """Who the container can reach."""
     liveness_probe: LivenessProbe | None = None
     """Tells whether the container still works. Default: none, and the image's own health check is switched off."""
@@ -164,7 +164,7 @@ class WorkspaceSpec(RuledModel):
     update_policy: UpdatePolicy = UpdatePolicy.RECREATE
     """When changes that need a new container are applied: Recreate (the default) at once, OnRestart at the next
     restart, Manual at a restart request. Until then status.pendingChanges lists them."""
-    recovery: Recovery = Recovery()
+    recovery: Annotated[Recovery, HELD_ONCE] = Recovery()
     """What to do when the container exits or turns unhealthy without being asked to."""
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.api import (
-    GROUP,
     RESTARTED_AT,
     Condition,
     ConditionStatus,
@@ -21,9 +20,8 @@ from controller.api import (
     Workspace,
     WorkspaceOperation,
 )
+from controller.naming import ANNOTATION_OPERATION
 
-MARK = f"{GROUP}/operation"
-"""Annotation: the last WorkspaceOperation that changed the Workspace, as name/uid."""
 ASKED = "Asked"
 """Reason of a running target: its change was made."""
 STALLED_GRACE = 10.0  # seconds for a restart request to be taken up by a Workspace that is stalled
@@ -88,11 +86,11 @@ def was_changed(operation: WorkspaceOperation, result: OperationResult, workspac
     """Whether the operation has made its change already. Never so for a Delete, which can't be made twice."""
     if result.reason == ASKED:
         return True
-    return workspace is not None and workspace.metadata.annotations.get(MARK) == mark(operation)
+    return workspace is not None and workspace.metadata.annotations.get(ANNOTATION_OPERATION) == mark(operation)
 
 
 def mark(operation: WorkspaceOperation) -> str:
-    """The value of MARK."""
+    """The value of the annotation."""
     return f"{operation.metadata.name}/{operation.metadata.uid}"
 
 
@@ -127,7 +125,10 @@ def _change_state(operation: WorkspaceOperation, workspace: Workspace, is_done: 
         return Change(
             workspace.metadata.name,
             workspace.metadata.uid,
-            {"spec": {"desiredState": str(wanted)}, "metadata": {"annotations": {MARK: mark(operation)}}},
+            {
+                "spec": {"desiredState": str(wanted)},
+                "metadata": {"annotations": {ANNOTATION_OPERATION: mark(operation)}},
+            },
         )
     if not _is_current(workspace):
         return Waiting()
@@ -141,7 +142,7 @@ def _restart(operation: WorkspaceOperation, workspace: Workspace, is_done: bool,
     if not is_done:
         if workspace.spec.desired_state is DesiredState.STOPPED:
             return Ended(True, "Unchanged", "it is declared to be Stopped: there is nothing to restart")
-        annotations = {RESTARTED_AT: restart_request(operation), MARK: mark(operation)}
+        annotations = {RESTARTED_AT: restart_request(operation), ANNOTATION_OPERATION: mark(operation)}
         return Change(workspace.metadata.name, workspace.metadata.uid, {"metadata": {"annotations": annotations}})
     taken_up = workspace.status.last_restart_request == workspace.restart_request and _is_current(workspace)
     if taken_up and _is_true(workspace, "Ready"):

@@ -35,3 +35,23 @@ def test_the_results_of_an_operation_that_has_ended_are_not_kept() -> None:
     assert len(parse_operation(raw).status.results) == 1
     over = parse_operation({**raw, "status": ended | {"completionTime": "2026-01-01T12:00:00Z"}}).status
     assert (over.results, over.total, over.succeeded) == ((), 1, 1)
+
+
+def test_of_the_metadata_only_what_is_read_is_kept() -> None:
+    ours = {"aicli.dev/usage": "true"}
+    raw = workspace().to_dict()
+    raw["metadata"] |= {
+        "labels": {"team": "a"},
+        "annotations": ours | {"kubectl.kubernetes.io/last-applied-configuration": "x" * 250_000},
+    }
+    meta = parse_workspace(raw).metadata
+    assert (meta.labels, meta.annotations) == ({}, ours)
+    assert parse_workspace(newer() | {"metadata": raw["metadata"]}).metadata.annotations == ours
+
+
+def test_parts_that_are_the_same_in_many_workspaces_are_held_once() -> None:
+    large = {"resources": {"limits": {"memory": "1Gi"}}}
+    first, second, other = (parse_workspace(workspace(spec).to_dict()) for spec in (large, large, {}))
+    assert first.spec.resources is second.spec.resources
+    assert first.spec.network is other.spec.network
+    assert first.spec.resources != other.spec.resources
