@@ -30,6 +30,7 @@ from controller.scrape import Scrape, State
 PREFIX = "workspace_controller_"
 # Seconds. A pass that finds nothing to do takes less than 1 ms, starting a container 0.2 to 2 s, a pull minutes.
 PASS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+WAIT = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # thousands at once wait minutes
 CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TO_READY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -52,7 +53,7 @@ class Metrics:
         )
         self._actions = self._counter("actions", "Steps of plans that were carried out or failed.", "kind", "result")
         self._waits = self._histogram(
-            "queue_wait_seconds", "Time that a key waited until its worker began.", PASS, "queue"
+            "queue_wait_seconds", "Time that a key waited until its worker began.", WAIT, "queue"
         )
         self._calls = self._histogram(
             "docker_call_duration_seconds", "Time of a call to a Docker host.", CALL, "host", "operation"
