@@ -99,7 +99,7 @@ class App:
         self.stores: Mapping[str, Store[Any]] = {
             s.kind: s for s in (self.workspaces, self.dockerhosts, self.operations)
         }
-        self._declared: dict[Key, tuple[str, int] | None] = {}  # (uid, generation) of each DockerHost
+        self._declared: dict[Key, tuple[str, int]] = {}  # (uid, generation) of each DockerHost
         self.users = Users(self.workspaces)
         self.hosts = Hosts(self._make_connect(cluster, kube, self.metrics), self._host_changed, self._pulled)
         self._namespaces = Namespaces(kube, self._namespace_changed)
@@ -271,11 +271,13 @@ class App:
         """Its Workspaces hear of what is declared only: what its status says we have written, every 5 s in a burst."""
         self.queues["dockerhosts"].add(key)
         entry = self.dockerhosts.get(key)
+        before = self._declared.pop(key, None)
         if entry is None:
             self.metrics.without(key[1])
-        declared = (entry.ref.uid, entry.object.metadata.generation) if entry is not None else None
-        if self._declared.get(key) != declared:
-            self._declared[key] = declared
+            self._host_changed(key[1], "")
+            return
+        self._declared[key] = (entry.ref.uid, entry.object.metadata.generation)
+        if self._declared[key] != before:
             self._host_changed(key[1], "")
 
     def _host_changed(self, host: str, uid: str) -> None:

@@ -45,9 +45,8 @@ class Collector:
     ) -> None:
         self._kube, self._stores, self._users, self._hosts = kube, stores, users, hosts
         self._namespaces, self._may_act, self._clock = namespaces, may_act, clock
-        self._networks_checked: dict[str, tuple[frozenset[tuple[str, str]], int]] = {}
         self._now = asyncio.Event()
-        self._collecting: dict[str, asyncio.Task[None]] = {}  # by host
+        self._collecting: dict[str, asyncio.Task[None]] = {}  # by host, what is under way
         self.last_list: dict[str, float] = {}  # by kind, monotonic
         self.missed = Missed()  # what lists show and the watch didn't bring
         self.watched: Callable[[str], float] = lambda kind: float("-inf")  # when the watch last brought anything
@@ -92,13 +91,13 @@ class Collector:
             self.on_synced()
         await self._namespaces.refresh()
         unread = {uid for uid, _ in listed["Workspace"].values()} - self._users.uids()
+        self._collecting = {name: task for name, task in self._collecting.items() if not task.done()}
         for host in self._hosts:
             self._begin_to_collect(host, unread)
 
     def _begin_to_collect(self, host: Host, unread: set[str]) -> None:
         """On each host by itself: one that is slow to remove holds up neither the others nor the next round."""
-        running = self._collecting.get(host.name)
-        if (running is None or running.done()) and self._may_act() and host.cache.is_known():
+        if host.name not in self._collecting and self._may_act() and host.cache.is_known():
             work = self._collect(host, unread)
             self._collecting[host.name] = asyncio.create_task(work, name=f"collect {host.name}")
 
@@ -172,7 +171,7 @@ class Collector:
             if w.spec.network.mode is not NetworkMode.NONE
         )
         state = (wanted, host.networks_used)
-        if self._networks_checked.get(host.name) == state:
+        if host.networks_checked == state:
             return
         try:
             async with host.cache.while_known():
@@ -183,7 +182,7 @@ class Collector:
         except WorkspaceError as error:
             logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
             return
-        self._networks_checked[host.name] = state
+        host.networks_checked = state
 
     async def _remove_network(self, host: Host, network: str) -> None:
         """One that is still used (by a container whose new spec waits for a restart) stays until the next change."""

@@ -41,6 +41,7 @@ class DockerHostReconciler:
         """Connects to or lets go of a host, and writes its status. Gives the time to look again (the loop's clock)."""
         entry = self._store.get(key)
         if entry is None:
+            self._counted.pop(key[1], None)
             await self._hosts.remove(key[1])
             return None
         self._hosts.apply(entry.object)

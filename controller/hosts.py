@@ -42,6 +42,7 @@ class Host:
     policy: HostPolicy
     made_from: object  # the part of the DockerHost's spec that the connection was made from
     networks_used: int = 0  # how often a container was made on one of its networks
+    networks_checked: object = None  # what was wanted and used when its networks were last gone through
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def observed(self, uid: str) -> Observed:

@@ -24,8 +24,12 @@ class Namespaces:
         """Reads all namespaces again, if any was ever asked for. Raises ApiUnavailable."""
         if not self._labels:
             return
+        before = dict(self._labels)  # what is read meanwhile may be newer than the list
         now = await self._kube.labels_of_namespaces()
-        before, self._labels = self._labels, {name: now[name] for name in self._labels if name in now}
         for name, labels in before.items():
+            if name in now:
+                self._labels[name] = now[name]
+            else:
+                del self._labels[name]
             if labels != now.get(name, {}):
                 self._on_change(name)

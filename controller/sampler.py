@@ -44,7 +44,7 @@ class Sampler:
     ) -> None:
         self._hosts, self._interval, self._on_sample = hosts, interval, on_sample
         self._samples: dict[str, tuple[Container, Sample]] = {}  # by container ID
-        self._rounds: dict[str, asyncio.Task[None]] = {}  # by host
+        self._rounds: dict[str, asyncio.Task[None]] = {}  # by host, those under way
 
     async def run(self) -> None:
         """Samples every `interval` seconds until cancelled; a host that is still busy with a round misses the next."""
@@ -69,9 +69,9 @@ class Sampler:
         hosts = list(self._hosts())
         live = {container.id for host in hosts for container in _running(host)}
         self._samples = {key: sample for key, sample in self._samples.items() if key in live}
+        self._rounds = {name: task for name, task in self._rounds.items() if not task.done()}
         for host in hosts:
-            before = self._rounds.get(host.name)
-            if before is None or before.done():
+            if host.name not in self._rounds:
                 self._rounds[host.name] = asyncio.create_task(self._round(host), name=f"usage {host.name}")
 
     async def _round(self, host: SampledHost) -> None:

@@ -20,7 +20,7 @@ class HealthChecks:
 
     def __init__(self) -> None:
         self._commands: dict[str, str] = {}  # by container
-        self._running: set[str] = set()  # exec IDs
+        self._running: dict[str, str] = {}  # exec IDs, by container: the engine runs one after the other
 
     def learn(self, container: str, command: str | None) -> None:
         """The container's health check, as its inspect shows it."""
@@ -34,13 +34,11 @@ class HealthChecks:
         kind, _, command = action.partition(": ")
         if kind == "destroy":
             self._commands.pop(container, None)
+            self._running.pop(container, None)
         if kind in ("exec_create", "exec_start") and command and command == self._commands.get(container):
-            self._running.add(exec_id)
+            self._running[container] = exec_id
             return True
-        if kind == "exec_die" and exec_id in self._running:
-            self._running.discard(exec_id)
-            return True
-        return False
+        return kind == "exec_die" and exec_id == self._running.get(container)
 
 
 def events(transport: Transport, cluster_id: str, checks: HealthChecks) -> AsyncIterator[EngineEvent]:

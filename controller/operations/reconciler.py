@@ -240,17 +240,18 @@ class OperationReconciler:
 
     def _forget(self, key: Key) -> None:
         self._runs.pop(key, None)
-        self._targets.get(key[0], {}).pop(key, None)
+        self._waits_for(key, frozenset())
 
     def _note_targets(self, key: Key, run: _Run) -> None:
-        names = run.unfinished
+        self._waits_for(key, run.unfinished if key in self._runs else frozenset())
+
+    def _waits_for(self, key: Key, names: frozenset[str]) -> None:
         of_namespace = self._targets.setdefault(key[0], {})
-        if names and key in self._runs:
+        of_namespace.pop(key, None)
+        if names:
             of_namespace[key] = names
-        else:
-            of_namespace.pop(key, None)
-            if not of_namespace:
-                del self._targets[key[0]]
+        if not of_namespace:
+            del self._targets[key[0]]
 
     def _lookup(self, namespace: str) -> Callable[[str], Workspace | None]:
         def look_up(name: str) -> Workspace | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,7 @@ class ApiServer:
         self.lost_replies = 0  # so many of the next writes are made, but their answer is lost
         self.forbidden = False  # whether Secrets and ConfigMaps may not be read
         self.silent = False  # watches bring nothing
+        self.unlisted: Counter[str] = Counter()  # so many of the next lists of a kind fail
         self.watcher: Callable[[str, str | None, Object], None] = lambda kind, event, raw: None
         self.on_write: Callable[[Object | None, Object], None] = lambda before, after: None
         self.writes: list[str] = []
@@ -137,8 +139,15 @@ class Client:
 
     async def list_versions(self, kind: str) -> dict[tuple[str, str], tuple[str, str]]:
         self._check()
+        if self._server.unlisted[kind]:
+            self._server.unlisted[kind] -= 1
+            raise ApiUnavailable("no answer to this list")
         metas = [raw["metadata"] for raw in self._server.of(kind)]
         return {(m["namespace"], m["name"]): (m["uid"], m["resourceVersion"]) for m in metas}
+
+    async def list_metadata(self, kind: str, namespace: str) -> list[Object]:
+        self._check()
+        return [raw["metadata"] for raw in self._server.of(kind) if raw["metadata"]["namespace"] == namespace]
 
     async def get(self, kind: str, namespace: str, name: str) -> Object:
         self._check()

@@ -64,6 +64,20 @@ def test_an_object_that_cannot_be_read_is_no_stale_watch() -> None:
         assert stale == 0
 
 
+@pytest.mark.parametrize("kind", ["Workspace", "DockerHost", "WorkspaceOperation"])
+def test_all_are_looked_at_once_everything_was_listed_however_many_lists_fail_before(kind: str) -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        (container,) = made.host.containers
+        made.crash()
+        made.host.exit(container, 1)
+        made.api.unlisted[kind] = 2
+        made.start()
+        made.go(12)
+        assert made.host.find(container).shown.is_live
+
+
 def test_removals_that_hang_hold_up_no_round() -> None:
     names = [f"w{number}" for number in range(6)]
     with world() as made:

@@ -10,6 +10,9 @@ import pytest
 from controller.api import DockerHost
 from controller.engine.protocol import Engine
 from controller.errors import HostUnreachable
+from controller.health import Facts
+from controller.kube import ObjectRef
+from controller.scrape import State
 from controller.settings import Settings
 from tests.fuzz.world import HOST, HOST_SPEC, NAMESPACE, World, world
 
@@ -20,6 +23,15 @@ def phase(made: World, name: str) -> str:
     found = made.get(name)
     assert found is not None
     return str(found["status"].get("phase"))
+
+
+def vitals(made: World) -> tuple[Facts, State]:
+    """What the health endpoints and the metrics are made of, now."""
+    told: list[tuple[Facts, State]] = []
+    known = made.controller.app.vitals
+    made.loop.call_soon(lambda: told.append((known.facts(), known.state())))
+    made.go(0.1)
+    return told[0]
 
 
 def only_container(made: World) -> str:
@@ -154,3 +166,44 @@ def test_nothing_is_made_on_a_host_that_is_being_deleted() -> None:
         made.api.delete("Workspace", NAMESPACE, "first")
         made.go(20)
         assert not [key for key in made.api.objects if key[0] == "DockerHost"]
+
+
+def test_workspaces_hear_of_the_end_of_a_host_also_where_its_own_status_is_being_written() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(10)
+        kube: Any = made.controller.app.kube
+        write = kube.patch_status
+
+        async def slow(ref: ObjectRef, changes: dict[str, Any]) -> Any:
+            if ref.kind == "DockerHost":
+                await asyncio.sleep(5)
+            return await write(ref, changes)
+
+        kube.patch_status = slow
+        made.api.create("Workspace", NAMESPACE, "b", {})
+        made.go(3)
+        made.api.edit("DockerHost", "", HOST, lambda raw: raw["metadata"].update(finalizers=[]))
+        made.api.delete("DockerHost", "", HOST)
+        made.go(10)
+        for name in ("a", "b"):
+            found = made.get(name)
+            assert found is not None
+            assert found["status"]["conditions"][0]["reason"] == "HostNotFound"
+
+
+def test_a_host_that_was_never_reached_is_told_as_one_that_cannot_be_reached() -> None:
+    with world() as made:
+        made.go(5)
+        hosts: Any = made.controller.app.hosts
+
+        async def fails(wanted: DockerHost) -> Engine:
+            raise HostUnreachable("no route to it")
+
+        hosts._connect = fails
+        made.api.create("DockerHost", "", "far", HOST_SPEC)
+        made.go(10)
+        facts, state = vitals(made)
+        assert facts.hosts["far"].problem == "no route to it"
+        assert not state.hosts["far"].reachable
+        assert state.hosts[HOST].reachable

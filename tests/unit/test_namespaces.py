@@ -29,3 +29,19 @@ async def test_changed_labels_are_told_and_what_is_gone_is_forgotten() -> None:
     assert changed == ["a", "b"]
     assert await namespaces.labels("a") == {"tier": "2"}
     assert set(namespaces._labels) == {"a", "c"}
+
+
+async def test_labels_that_are_read_while_all_are_listed_are_kept() -> None:
+    kube = _Kube(a={"tier": "1"})
+    namespaces = Namespaces(cast(Any, kube), lambda name: None)
+    await namespaces.labels("a")
+
+    async def slow() -> dict[str, dict[str, str]]:
+        listed = dict(kube.all)
+        kube.all = {"a": {"tier": "1"}, "new": {"tier": "2"}}
+        await namespaces.labels("new")
+        return listed
+
+    kube.labels_of_namespaces = slow  # type: ignore[method-assign]
+    await namespaces.refresh()
+    assert namespaces._labels == kube.all

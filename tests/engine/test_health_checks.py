@@ -1,0 +1,33 @@
+"""The exec events of health checks are told from those of people, and nothing is kept of what has ended."""
+
+from __future__ import annotations
+
+from controller.engine.event_stream import HealthChecks
+
+PROBE = "/bin/sh -c true"
+
+
+def checks() -> HealthChecks:
+    made = HealthChecks()
+    made.learn("c", PROBE)
+    return made
+
+
+def test_a_health_check_is_no_news_and_a_session_is() -> None:
+    seen = checks()
+    assert seen.is_one("c", f"exec_create: {PROBE}", "1")
+    assert seen.is_one("c", f"exec_start: {PROBE}", "1")
+    assert not seen.is_one("c", "exec_start: bash", "2")
+    assert seen.is_one("c", "exec_die", "1")
+    assert not seen.is_one("c", "exec_die", "2")
+    assert not seen.is_one("other", f"exec_start: {PROBE}", "3")
+
+
+def test_checks_whose_end_is_never_told_take_no_room() -> None:
+    seen = checks()
+    for number in range(100):
+        assert seen.is_one("c", f"exec_create: {PROBE}", str(number))
+    assert len(seen._running) == 1
+    assert not seen.is_one("c", "destroy", "")
+    assert not seen._running
+    assert not seen._commands
