@@ -79,6 +79,7 @@ async def run(rig: Rig, side: DockerSide, results: Results, rounds: int) -> None
             await _round(rig, pairs)
             told = ", ".join(f"{row} {median(pairs.ratios(row)):.3f}" for row in ROWS)
             say(f"  after round {number} of {rounds}: {told}")
+        await asyncio.gather(*(side.remove_all() for side in pairs.sides.values()))
     results.add(*map(pairs.figure, ROWS))
     results.series["beside"] = pairs.seconds
 
@@ -90,7 +91,6 @@ async def _round(rig: Rig, pairs: Pairs) -> None:
     for _ in range(BURSTS):
         await _afresh(pairs)
         await pairs.take("burst", lambda side: side.made(new_names(BURST)))
-    await _afresh(pairs)
 
 
 async def _one(rig: Rig, pairs: Pairs, *, with_repair: bool) -> None:

@@ -57,16 +57,18 @@ def failure_delay(error: WorkspaceError, count: int) -> float:
         initial, longest = AWAITED_INITIAL, AWAITED_MAX
     elif error.definitive or isinstance(error, ImageError):
         initial, longest = IMAGE_INITIAL, IMAGE_MAX
+    elif isinstance(error, NotConnected):
+        initial, longest = TRANSIENT_INITIAL, NOT_CONNECTED_MAX
     else:
-        initial = TRANSIENT_INITIAL
-        longest = NOT_CONNECTED_MAX if isinstance(error, NotConnected) else TRANSIENT_MAX
+        initial, longest = TRANSIENT_INITIAL, TRANSIENT_MAX
     return float(min(initial * 2.0 ** min(count - 1, 30), longest))
 
 
 def is_passing(failure: Failure) -> bool:
     """Whether nobody need be told of it yet: an engine that fails one call in five, or a connection that breaks, is no
     news to a user until the same step has failed several times in a row. (A host that is gone is told by its lists.)"""
-    return type(failure.error) in (EngineError, HostUnreachable, NotConnected) and failure.count < TOLD_AFTER
+    says_nothing = type(failure.error) is EngineError or isinstance(failure.error, HostUnreachable)
+    return says_nothing and failure.count < TOLD_AFTER
 
 
 def account(
