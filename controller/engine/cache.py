@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
+from controller.engine.asking import Asking
+from controller.engine.hearing import SETTLE, Unheard, wait_before_look
 from controller.engine.protocol import Engine, EngineEvent
 from controller.engine.snapshots import Snapshots
 from controller.errors import ContainerGone, HostUnreachable, WorkspaceError
@@ -24,22 +26,6 @@ INSPECTS_AT_ONCE = 16  # after a start, a thousand on a host 20 ms away take 2 s
 _RETRY_LIST = 1.0  # seconds after one that failed
 _RESUBSCRIBE_FIRST = 0.25  # seconds; doubled each time
 _RESUBSCRIBE_LONGEST = 4.0  # seconds
-
-# How long an event waits before its inspect, in seconds. Who changed something through us inspects by itself right
-# after, and that snapshot then vouches for the event too. An exit isn't delayed: a restart waits for it.
-_SETTLE = 0.5
-_SETTLING = frozenset({"start", "pause", "unpause", "rename", "update", "oom"})
-_SETTLE_EXEC = 1.0  # exec sessions come in swarms (editors), and only a counter shows them
-_UNIMPORTANT = frozenset(
-    {
-        "create",  # by us: it's started and inspected next; by hand: the next list shows it
-        "kill",  # a signal; what comes of it has events of its own, as with restart and stop
-        "restart",
-        "stop",
-        *("archive-path", "attach", "commit", "copy", "detach", "exec_create", "exec_detach", "export"),
-        *("extract-to-dir", "resize", "top"),
-    }
-)
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +63,12 @@ class HostCache:
         self._last_list: float | None = None  # monotonic, of the last answer
         self._complete = False  # whether all that a first list showed was inspected since we lost contact
         self._announced = False  # the known-ness that was last told
-        self._unexplained: dict[str, float] = {}  # changes no event told of, and when they were seen
+        self._unheard = Unheard(LIST_INTERVAL, self._last_event)
         self._list_now = asyncio.Event()
         self._todo: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
         self._changing: set[str] = set()  # containers on which a call of ours is under way
-        self._asking: set[asyncio.Timeout] = set()  # calls that end when the host becomes unknown
+        self._asking = Asking()
         self._listener: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
@@ -134,17 +120,8 @@ class HostCache:
         and however long their deadlines. Raises HostUnreachable; what became of a call that was sent is unknown."""
         if not self.is_known():
             raise HostUnreachable(self.problem or "the host did not answer in time")
-        asking = asyncio.timeout(None)
-        try:
-            async with asking:
-                self._asking.add(asking)
-                yield
-        except TimeoutError as error:
-            if not asking.expired():
-                raise
-            raise HostUnreachable(self.problem or "the host does not answer any more") from error
-        finally:
-            self._asking.discard(asking)
+        async with self._asking.until_ended():
+            yield
 
     def forget(self, container: str) -> None:
         """The engine said that it's gone."""
@@ -212,13 +189,14 @@ class HostCache:
             entry.last_event = self._clock()
         if event.action == "destroy":
             self.forget(event.container_id)  # proof enough: an ID never comes back
-        elif event.action not in _UNIMPORTANT and not self._snapshots.explains(event):
-            if event.action.startswith("exec_"):
-                self._settle(event, self._snapshots.begin(), _SETTLE_EXEC)
-            elif event.action in _SETTLING:
-                self._settle(event, self._snapshots.begin(), _SETTLE)
-            else:
-                self._look_at(event)
+            return
+        wait = wait_before_look(event.action)
+        if wait is None or self._snapshots.explains(event):
+            return
+        if wait:
+            self._settle(event, self._snapshots.begin(), wait)
+        else:
+            self._look_at(event)
 
     def _settle(self, event: EngineEvent, heard: int, wait: float) -> None:
         asyncio.get_running_loop().call_later(wait, self._settled, event, heard, wait)
@@ -267,11 +245,13 @@ class HostCache:
             if first or entry.shown:
                 self._enqueue(entry.id)
             else:  # new: who made it may be about to inspect it
-                asyncio.get_running_loop().call_later(_SETTLE, self._enqueue, entry.id)
+                asyncio.get_running_loop().call_later(SETTLE, self._enqueue, entry.id)
         self._answered()
         if first:
             await self._look_at_all()
-        self._check_hearing(differing, started)
+        if self._unheard.stream_is_dead(differing, started) and self._listener:
+            log.warning("changes on the host come without events: subscribing again")
+            self._listener.cancel()
         return True
 
     async def _look_at_all(self) -> None:
@@ -294,28 +274,13 @@ class HostCache:
         if self.is_known() != self._announced:
             self._announced = not self._announced
             if not self._announced:
-                self._end_asking()
+                self._asking.end(self.problem or "the host does not answer any more")
             for uid in (*self._snapshots.uids(), ""):
                 self._on_change(uid)
 
-    def _end_asking(self) -> None:
-        for asking in self._asking:
-            if not asking.expired():
-                asking.reschedule(asyncio.get_running_loop().time())
-        self._asking.clear()
-
-    def _check_hearing(self, differing: list[str], started: float) -> None:
-        """Changes that no event told of, an interval later still: the stream is silently dead, so open a new one."""
-        for container, seen in list(self._unexplained.items()):
-            entry = self._snapshots.get(container)
-            if entry is None or entry.last_event > seen - LIST_INTERVAL:
-                del self._unexplained[container]
-            elif started - seen > LIST_INTERVAL / 2 and self._listener:
-                log.warning("changes on the host come without events: subscribing again")
-                self._unexplained.clear()
-                self._listener.cancel()
-                return
-        self._unexplained.update({container: started for container in differing if container not in self._unexplained})
+    def _last_event(self, container: str) -> float | None:
+        entry = self._snapshots.get(container)
+        return entry.last_event if entry is not None else None
 
     # Inspects
 
