@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from controller import naming
@@ -20,6 +21,7 @@ from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Gone, Kube
 from controller.namespaces import Namespaces
 from controller.observed import Container
+from controller.per_host import PerHost
 from controller.store import Key, Store
 from controller.users import Users
 
@@ -46,7 +48,7 @@ class Collector:
         self._kube, self._stores, self._users, self._hosts = kube, stores, users, hosts
         self._namespaces, self._may_act, self._clock = namespaces, may_act, clock
         self._now = asyncio.Event()
-        self._collecting: dict[str, asyncio.Task[None]] = {}  # by host, what is under way
+        self._collecting = PerHost("collect")
         self.last_list: dict[str, float] = {}  # by kind, monotonic
         self.missed = Missed()  # what lists show and the watch didn't bring
         self.watched: Callable[[str], float] = lambda kind: float("-inf")  # when the watch last brought anything
@@ -62,9 +64,7 @@ class Collector:
         try:
             await self._rounds()
         finally:
-            for task in self._collecting.values():
-                task.cancel()
-            await asyncio.gather(*self._collecting.values(), return_exceptions=True)
+            await self._collecting.cancel()
 
     async def _rounds(self) -> None:
         while True:
@@ -91,15 +91,9 @@ class Collector:
             self.on_synced()
         await self._namespaces.refresh()
         unread = {uid for uid, _ in listed["Workspace"].values()} - self._users.uids()
-        self._collecting = {name: task for name, task in self._collecting.items() if not task.done()}
         for host in self._hosts:
-            self._begin_to_collect(host, unread)
-
-    def _begin_to_collect(self, host: Host, unread: set[str]) -> None:
-        """On each host by itself: one that is slow to remove holds up neither the others nor the next round."""
-        if host.name not in self._collecting and self._may_act() and host.cache.is_known():
-            work = self._collect(host, unread)
-            self._collecting[host.name] = asyncio.create_task(work, name=f"collect {host.name}")
+            if self._may_act() and host.cache.is_known():
+                self._collecting.begin(host.name, partial(self._collect, host, unread))
 
     async def _compare(self, store: Store[Any]) -> Mapping[Key, tuple[str, str]]:
         known_before = store.refs()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from controller import naming
@@ -16,6 +17,7 @@ from controller.engine.cache import HostCache
 from controller.engine.protocol import Engine
 from controller.errors import WorkspaceError
 from controller.observed import Container
+from controller.per_host import PerHost
 from controller.scrape import UsageNow
 from controller.usage import Sample, Stats, cpus_used
 
@@ -44,7 +46,7 @@ class Sampler:
     ) -> None:
         self._hosts, self._interval, self._on_sample = hosts, interval, on_sample
         self._samples: dict[str, tuple[Container, Sample]] = {}  # by container ID
-        self._rounds: dict[str, asyncio.Task[None]] = {}  # by host, those under way
+        self._rounds = PerHost("usage")
 
     async def run(self) -> None:
         """Samples every `interval` seconds until cancelled; a host that is still busy with a round misses the next."""
@@ -53,8 +55,7 @@ class Sampler:
                 await asyncio.sleep(self._interval)
                 self._begin_rounds()
         finally:
-            for task in self._rounds.values():
-                task.cancel()
+            await self._rounds.cancel()
 
     def of(self, container: str) -> Sample | None:
         """The last sample of a container, if there is one."""
@@ -69,10 +70,8 @@ class Sampler:
         hosts = list(self._hosts())
         live = {container.id for host in hosts for container in _running(host)}
         self._samples = {key: sample for key, sample in self._samples.items() if key in live}
-        self._rounds = {name: task for name, task in self._rounds.items() if not task.done()}
         for host in hosts:
-            if host.name not in self._rounds:
-                self._rounds[host.name] = asyncio.create_task(self._round(host), name=f"usage {host.name}")
+            self._rounds.begin(host.name, partial(self._round, host))
 
     async def _round(self, host: SampledHost) -> None:
         slots = asyncio.Semaphore(AT_ONCE)
