@@ -20,7 +20,8 @@ from controller.namespaces import Namespaces
 from controller.operations.reconciler import OperationReconciler
 from controller.queue import KeyedQueue
 from controller.reading import parse_operation, parse_workspace, sources_of
-from controller.reconcile import Reconciler, World
+from controller.reconcile import World
+from controller.reconciler import Reconciler
 from controller.references import References, Source
 from controller.sampler import Sampler
 from controller.settings import Settings
@@ -274,8 +275,7 @@ class App:
         before = self._declared.pop(key, None)
         if entry is None:
             self.metrics.without(key[1])
-            self._host_changed(key[1], "")
-            return
+            return  # its Workspaces hear of it once the host was let go of
         self._declared[key] = (entry.ref.uid, entry.object.metadata.generation)
         if self._declared[key] != before:
             self._host_changed(key[1], "")

@@ -16,16 +16,16 @@ from controller.api import DesiredState, FallbackAction, UpdatePolicy
 from controller.backoff import Accounting, account
 from controller.desired import Desired
 from controller.drift import changed_references, choose, limits_differ
+from controller.gate import let_through
 from controller.history import History, Now
 from controller.observed import Container, ContainerState, Health, Observed
+from controller.restarts import is_fresh, is_unfollowed, restart_wanted
 from controller.stopping import Stopping
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
 REPLACED = "another container takes its place"
 ENFORCED_GRACE = 10  # seconds at most, where the host's policy stops it: a tenant's own wish counts no more
 TOLD_FIRST = 0.1  # seconds; by then the status is written
-IN_PLACE = ("Update", "Rename")  # a failure of these holds back nothing else
-PREPARATION = ("AddFinalizer", "RecordRestart", "EnsureImage", "Create")  # pointless without the step they prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +61,16 @@ def plan(desired: Desired, observed: Observed, history: History, now: Now) -> Pl
     if not observed.known:
         return _unknown(desired, now)
     whole = _Planner(desired, observed, history, now).plan()
-    return _gate(replace(whole, wanted=frozenset(action.kind for action in whole.actions)), history, now)
-
-
-def is_fresh(desired: Desired, history: History) -> bool:
-    """Whether retries are forgotten: the spec changed, or a restart is asked for or under way."""
-    return history.observed_generation != desired.generation or history.restarting or restart_wanted(desired, history)
-
-
-def restart_wanted(desired: Desired, history: History) -> bool:
-    """Whether a restart is asked for that was not recorded yet. A value that is there at first sight is not one."""
-    known = history.last_restart_request
-    return known is not None and desired.restart_request not in ("", known)
+    actions, due = let_through(whole.actions, history.memory.failures, now.mono)
+    wakes = due if whole.wake_at is None else [*due, whole.wake_at]
+    wanted = frozenset(action.kind for action in whole.actions)
+    return replace(whole, actions=actions, wake_at=min(wakes, default=None), wanted=wanted)
 
 
 def _unknown(desired: Desired, now: Now) -> Plan:
     if desired.deleting and desired.abandon and desired.has_finalizer:
         return Plan((act.RemoveFinalizer(reason="abandoned by its user while the host can't be reached"),))
     return Plan(wake_at=now.mono + LOOK_AGAIN, why="the host can't be reached; what it has is unknown")
-
-
-def _gate(plan: Plan, history: History, now: Now) -> Plan:
-    """Cuts the plan before the first step that failed and may not be tried again yet, and what only prepared it.
-
-    A restart that is asked for now is tried now, whatever failed before it.
-    """
-    if any(isinstance(action, act.RecordRestart) for action in plan.actions):
-        return plan
-    kept: list[act.Action] = []
-    wakes = [plan.wake_at] if plan.wake_at is not None else []
-    for action in plan.actions:
-        failure = history.memory.failures.get(action.kind)
-        if failure is None or failure.due <= now.mono:
-            kept.append(action)
-            continue
-        wakes.append(failure.due)
-        if action.kind not in IN_PLACE:
-            while kept and kept[-1].kind in PREPARATION:
-                kept.pop()
-            break
-    return replace(plan, actions=tuple(kept), wake_at=min(wakes, default=None))
 
 
 class _Planner:
@@ -343,7 +313,7 @@ class _Planner:
         """Whether the run that a restart request meant still goes on (or ended and was not followed by another)."""
         if self.restart or self.desired.refusal is not None:
             return self.restart
-        return self.history.restarting and (not main.is_live or main.started_at == self.history.started_at)
+        return is_unfollowed(self.history, main)
 
     def _finish(
         self,

@@ -1,0 +1,85 @@
+"""Reconciles Workspaces by key: keeps each one's process memory, and says when to try again what couldn't be done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from controller.api import Workspace
+from controller.history import Memory
+from controller.kube import ApiUnavailable, Conflict, Gone
+from controller.reconcile import Reconciliation, World
+from controller.store import Entry, Key
+
+logger = logging.getLogger(__name__)
+CONFLICT_RETRY = 0.05  # seconds; the newer object is on its way to us
+API_RETRY = 2.0  # seconds until an unanswered request to the API server is tried again
+GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
+
+
+class Reconciler:
+    """Reconciles Workspaces by key; keeps each one's process memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._memories: dict[str, tuple[int, Memory]] = {}  # by uid, with the generation that the failures belong to
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one Workspace closer to what it should be. Gives the time to look again (the loop's clock)."""
+        entry = self._world.workspaces.get(key)
+        if entry is None or not self._world.may_act() or _is_over(entry.object) or self._memory(entry).let_go:
+            return None
+        began, result = _mono(), "failed"
+        try:
+            wake_at = await Reconciliation(self._world, entry, self._memory(entry)).run(self._keep)
+            result = "done"
+            return wake_at
+        except Conflict:
+            result = "conflict"
+            return _mono() + await self._catch_up(key)
+        except Gone:
+            result = "gone"
+            return _mono() + GONE_RETRY
+        except ApiUnavailable as error:
+            result = "unavailable"
+            logger.warning("the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
+            return _mono() + API_RETRY
+        finally:
+            self._world.metrics.reconciled(result, _mono() - began)
+
+    async def _catch_up(self, key: Key) -> float:
+        """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""
+        store = self._world.workspaces
+        before = store.get(key)
+        try:
+            store.apply(await self._world.kube.get("Workspace", *key))
+        except (ApiUnavailable, Gone):
+            return API_RETRY
+        return API_RETRY if store.get(key) is before else CONFLICT_RETRY
+
+    def forget(self, uid: str) -> None:
+        """The Workspace is gone."""
+        self._memories.pop(uid, None)
+
+    def _memory(self, entry: Entry[Workspace]) -> Memory:
+        """Failures belong to what was asked for when they happened: a change of the spec is tried at once."""
+        generation, memory = self._memories.get(entry.ref.uid, (0, Memory()))
+        if generation != entry.object.metadata.generation:
+            memory = replace(memory, failures={}, pulling="", exit_seen=None)
+        return memory
+
+    def _keep(self, workspace: Workspace, memory: Memory) -> None:
+        meta = workspace.metadata
+        entry = self._world.workspaces.get((meta.namespace, meta.name))
+        if entry is not None and entry.ref.uid == meta.uid:  # else it went meanwhile, and was forgotten
+            self._memories[meta.uid] = (meta.generation, memory)
+
+
+def _is_over(workspace: Workspace) -> bool:
+    """Whether it is deleted and nobody holds it any more: the watch is about to say that it is gone."""
+    return workspace.metadata.deletion_timestamp is not None and not workspace.metadata.finalizers
+
+
+def _mono() -> float:
+    return asyncio.get_running_loop().time()
