@@ -39,9 +39,10 @@ class Watcher:
         """Watches until cancelled."""
         while True:
             try:
+                await self._drop_deleted()
                 async for event, workspace in self.client.watch(self.kind, namespace=self.namespace):
                     await self._take(event, dict(workspace))
-            except httpx2.HTTPError:
+            except httpx2.HTTPError:  # also after 120 s in which nothing changed
                 await asyncio.sleep(0.1)
 
     async def until(self, check: Callable[[dict[str, Seen]], bool], seconds: float = 300.0) -> float:
@@ -67,6 +68,14 @@ class Watcher:
     async def until_gone(self, seconds: float = 300.0) -> float:
         """Waits until there is none."""
         return await self.until(lambda seen: not seen, seconds)
+
+    async def _drop_deleted(self) -> None:
+        """A watch begins with what is there; it doesn't tell what went while there was none."""
+        there = {each.metadata.name async for each in self.client.list(self.kind, namespace=self.namespace)}
+        async with self._changed:
+            for name in self.seen.keys() - there:
+                del self.seen[name]
+            self._changed.notify_all()
 
     async def _take(self, event: str, raw: dict[str, Any]) -> None:
         name = raw["metadata"]["name"]
