@@ -84,7 +84,8 @@ class App:
             except ApiUnavailable as error:
                 logger.warning("waiting for the API server", extra={"error": str(error)})
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), START_RETRY)
+                async with asyncio.timeout(START_RETRY):
+                    await self._stopping.wait()
         return None
 
     def _build(self, cluster: str) -> None:

@@ -78,10 +78,9 @@ class Collector:
             except Exception:  # a right that is missing for now, a CRD that is gone: no reason to end
                 logger.exception("the round failed; the next one comes soon")
                 wait = RETRY_SECONDS
-            try:
-                await asyncio.wait_for(self._now.wait(), wait)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._now.wait()
 
     async def round(self) -> None:
         """One look at everything. Raises ApiUnavailable; then nothing is collected."""

@@ -192,7 +192,8 @@ class Recorder:
             first = min((queue[0][0] for queue in (self._warnings, self._normal) if queue), default=None)
             wait = first - asyncio.get_running_loop().time() if first is not None else None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
         return queue
 
     async def _write_next(self, queue: list[tuple[float, int, Series]]) -> None:

@@ -209,7 +209,8 @@ class Hosts:
                 )
 
     async def _run_cache(self, host: Host) -> None:
-        while True:
+        task = asyncio.current_task()
+        while task is None or not task.cancelling():  # of a cancelled group in which something fails we hear only that
             try:
                 await host.cache.run()
             except Exception:

@@ -75,7 +75,8 @@ class Faults:
             await asyncio.sleep(self.latency[kind])
         if self._frozen:
             try:
-                await asyncio.wait_for(self._frozen.wait(), CALL_DEADLINES[kind])
+                async with asyncio.timeout(CALL_DEADLINES[kind]):
+                    await self._frozen.wait()
             except TimeoutError:
                 raise self._timeout(kind) from None
         if self.down:

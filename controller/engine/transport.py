@@ -93,12 +93,15 @@ class Transport:
         future = self._submit(lambda connection: work(Call(connection, deadline)), slot)
         if self._observer is not None:
             self._observe(future, kind, self._observer)
+        answer = asyncio.wrap_future(future)
+        answer.add_done_callback(_noted)
+        await asyncio.wait([answer], timeout=deadline + _GRACE)
+        if not answer.done():
+            raise CallTimeout(f"{kind}: no answer within {deadline:g} s")
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), deadline + _GRACE)
-        except TimeoutError:
-            if not future.done():
-                raise CallTimeout(f"{kind}: no answer within {deadline:g} s") from None
-            raise CallTimeout(f"{kind}: no answer within {deadline:g} s") from future.exception()
+            return answer.result()
+        except TimeoutError as error:
+            raise CallTimeout(f"{kind}: no answer within {deadline:g} s") from error
         except Exception as error:
             raise engine_failure(error, kind, deadline) from error
 
@@ -202,6 +205,12 @@ class _Seats:
         finally:
             with self._lock:
                 heapq.heappush(self._free, seat)
+
+
+def _noted(answer: asyncio.Future[Any]) -> None:
+    """Who waited may be gone by now: then an error is no news, and asyncio needn't tell of it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def json_lines(answer: requests.Response) -> Iterator[Any]:
