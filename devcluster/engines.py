@@ -51,11 +51,16 @@ class Engine:
         settings: Mapping[str, Any] | None = None,
         args: Sequence[str] = (),
         tls: bool = False,
+        least_api: str = "",
     ) -> None:
-        """``settings`` are daemon.json's keys, ``args`` options of dockerd; ``tls`` adds ``tcp_endpoint``."""
+        """``settings`` are daemon.json's keys, ``args`` options of dockerd; ``tls`` adds ``tcp_endpoint``.
+
+        ``least_api``: the oldest version of the API that it speaks, where that is not dockerd's own choice.
+        """
         name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:8]
         self.directory = directory.resolve()
         self.version = version
+        self._least_api = least_api
         self.namespace = f"devcluster-{name}"
         self._run = _RUN / name
         self.socket = self._run / "docker.sock"
@@ -126,7 +131,7 @@ class Engine:
 
     def client(self, timeout: int = 60) -> docker.APIClient:
         """A client of the Docker SDK for the oracle of a test; ``timeout`` in seconds. Close it."""
-        return docker.APIClient(base_url=self.endpoint, version="1.41", timeout=timeout)
+        return docker.APIClient(base_url=self.endpoint, version=self._least_api or "1.41", timeout=timeout)
 
     def containers(self, labels: list[str], timeout: int = 60) -> list[dict[str, Any]]:
         """Inspect of each container that has all ``labels``, in any state; one that goes meanwhile is left out."""
@@ -208,7 +213,7 @@ class Engine:
         path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
         if self.version == "29":
             path = f"{binaries.path('dockerd').parent}:{path}"
-        return {"PATH": path}
+        return {"PATH": path} | ({"DOCKER_MIN_API_VERSION": self._least_api} if self._least_api else {})
 
     def _ready(self) -> bool:
         try:

@@ -101,7 +101,7 @@ def remove_containers(base_url: str, cluster: str) -> None:
 
 @contextlib.contextmanager
 def _client(base_url: str, timeout: int) -> Iterator[docker.APIClient]:
-    client = docker.APIClient(base_url=base_url, version="1.41", timeout=timeout)
+    client = docker.APIClient(base_url=base_url, version="auto", timeout=timeout)
     try:
         yield client
     finally:

@@ -74,6 +74,12 @@ def engine29(_reaper: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield from _engine(tmp_path_factory.mktemp("engine29"), version="29")
 
 
+@pytest.fixture(scope="session")
+def engine29_0(_reaper: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The session's engine that refuses old versions of the API, as 29.0 to 29.2 do."""
+    yield from _engine(tmp_path_factory.mktemp("engine29_0"), version="29", least_api="1.44")
+
+
 @pytest.fixture
 def new_engine(_reaper: None, tmp_path: Path) -> Iterator[Callable[..., Engine]]:
     """Makes engines for this test alone, to stop, kill and pause: ``new_engine(live_restore=True)``."""

@@ -8,20 +8,24 @@ from __future__ import annotations
 import socket
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
+import docker.errors
 import requests
 from docker.tls import TLSConfig
 from docker.transport import UnixHTTPAdapter
 from requests.adapters import HTTPAdapter
 
+from controller.engine.failures import version_asked_for
 from controller.errors import ConfigurationError
 
-API_VERSION = "1.41"  # Docker 20.10; current engines still speak it (their least is 1.40)
+T = TypeVar("T")
+API_VERSION = "1.41"  # Docker 20.10's; most engines still speak it, others (29.0 to 29.2) say what they ask for
 CONNECT_TIMEOUT = 4.0  # seconds, until the host has accepted the connection
 ONE_POOL = "http+docker://localhost"  # of all paths; the SDK has a pool for each, and would connect for each container
 
@@ -76,17 +80,21 @@ class Connection:
         """
         client = self._connected()
         self.asked.fresh = fresh
-        response: requests.Response = client.request(
-            method,
-            client._url(path, *args, versioned_api=versioned),
-            params=params,
-            json=body,
-            headers=headers,
-            timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-            stream=stream,
-        )
-        client._raise_for_status(response)
-        return response
+
+        def ask() -> requests.Response:
+            response: requests.Response = client.request(
+                method,
+                client._url(path, *args, versioned_api=versioned),
+                params=params,
+                json=body,
+                headers=headers,
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                stream=stream,
+            )
+            client._raise_for_status(response)
+            return response
+
+        return in_its_version(client, ask)
 
     def wait_forever(self) -> None:
         """From now on a read may take as long as it likes: for streams, once they are open."""
@@ -145,6 +153,23 @@ class Connection:
             )
         client.trust_env = False  # no proxies, no .netrc
         return client
+
+
+def in_its_version(client: Any, ask: Callable[[], T]) -> T:
+    """What `ask` gives; once more, in another version of the API, where the engine refuses this one. It has done
+    nothing then. An engine that was renewed meanwhile may ask for another version than before, too."""
+    try:
+        return ask()
+    except docker.errors.APIError as error:
+        version = version_asked_for(error)
+        if version is None or _number(version) < _number(API_VERSION):
+            raise
+        client._version = version
+        return ask()
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 class Tracked(HTTPAdapter):

@@ -23,7 +23,7 @@ from docker.tls import TLSConfig
 
 from controller import naming
 from controller.engine import translate
-from controller.engine.connection import API_VERSION
+from controller.engine.connection import API_VERSION, in_its_version
 from controller.engine.dockerd import ignored_limits
 from controller.engine.failures import engine_failure
 from controller.engine.ssh_command import SshCommandAdapter
@@ -69,7 +69,7 @@ class DirectEngine:
 
     def _ask_first(self) -> Any:
         try:
-            return self._client.info()
+            return in_its_version(self._client, self._client.info)
         except (requests.RequestException, OSError) as error:
             if not self.endpoint.startswith("ssh:"):
                 raise

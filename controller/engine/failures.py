@@ -62,6 +62,9 @@ _IMAGE_MISSING = re.compile(
 _RESPONSE_BODY = re.compile(r"(error parsing HTTP \d+) response body: .*", re.DOTALL)
 _REGISTRY_NOWHERE = re.compile(r"no such host|network is unreachable|server misbehaving|name resolution")
 _NOT_CONNECTED = (ConnectionRefusedError, FileNotFoundError, urllib3.exceptions.NewConnectionError)
+_OTHER_VERSION = re.compile(
+    r"client version \S+ is too (?:old|new)\. (?:Min|Max)imum supported API version is (?P<version>\d+\.\d+)"
+)
 _NETWORK_GONE = re.compile(r"network \S+ not found|could not find a network matching")
 
 
@@ -115,6 +118,12 @@ def is_status(error: BaseException | None, status: int) -> bool:
 def says(error: BaseException | None, words: str) -> bool:
     """Whether the engine answered with an error that has these words."""
     return isinstance(error, docker.errors.APIError) and words in explanation(error)
+
+
+def version_asked_for(error: docker.errors.APIError) -> str | None:
+    """The version of the API that an engine asks for where it refuses the one that was used."""
+    found = _OTHER_VERSION.match(explanation(error)) if error.status_code == 400 else None
+    return found["version"] if found else None
 
 
 def is_network_gone(message: str) -> bool:

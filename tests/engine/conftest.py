@@ -37,7 +37,10 @@ class Host:
         return DockerdEngine(cluster, self.hands.endpoint)
 
 
-@pytest.fixture(params=["memory", "dockerd", "dockerd29"])
+DOCKERDS = {"dockerd": "engine", "dockerd29": "engine29", "dockerd29.0": "engine29_0"}
+
+
+@pytest.fixture(params=["memory", *DOCKERDS])
 async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
     """Each engine in turn, without containers."""
     projects = tmp_path / "projects" / "team-a"
@@ -46,7 +49,7 @@ async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         memory.missing_paths.add(str(projects / "shop"))
         yield Host(MemoryEngine(CLUSTER, memory), MemoryHands(memory), projects)
         return
-    dockerd: Dockerd = request.getfixturevalue("engine" if request.param == "dockerd" else "engine29")
+    dockerd: Dockerd = request.getfixturevalue(DOCKERDS[request.param])
     hands = DockerdHands(dockerd)
     engine = DockerdEngine(CLUSTER, dockerd.endpoint)
     try:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import docker
+import docker.errors
 import pytest
 
 from controller import naming
 from controller.container_spec import BindMount, NetworkSpec, Probe
 from controller.engine.cache import HostCache
 from controller.engine.connection import Connection, TlsFiles
+from controller.engine.direct import DirectEngine
 from controller.engine.dockerd import DockerdEngine
 from controller.engine.protocol import EngineEvent
 from controller.errors import CallTimeout, ConfigurationError, EngineConflict, HostUnreachable, NetworkUnavailable
@@ -294,3 +297,25 @@ async def test_plain_tcp_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="TLS"):
         await plain.info()
     await plain.close()
+
+
+async def test_an_engine_that_refuses_old_versions_of_the_api_is_spoken_to_in_its_own(engine29_0: Dockerd) -> None:
+    old = docker.APIClient(base_url=engine29_0.endpoint, version="1.41")
+    with pytest.raises(docker.errors.APIError, match="too old"):
+        old.info()
+    old.close()
+    connected = DockerdEngine(CLUSTER, engine29_0.endpoint)
+    try:
+        assert (await connected.info()).version.startswith("29.")
+        container = await running(connected)
+        cache = HostCache(connected)
+        watching = asyncio.create_task(cache.run())
+        await eventually_async(lambda: cache.stats.subscriptions and cache.observed("uid-1").containers)
+        own = await asyncio.to_thread(DirectEngine, engine29_0.endpoint)
+        assert [found.id for found in await asyncio.to_thread(own.containers, "uid-1")] == [container]
+        own.close()
+        watching.cancel()
+        await asyncio.wait([watching])
+    finally:
+        await connected.close()
+        engine29_0.remove_containers()
