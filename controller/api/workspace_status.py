@@ -72,7 +72,7 @@ class LastError(StatusModel):
     """The error that keeps the Workspace from what was asked for; gone when it is as declared."""
 
     error_class: Annotated[ErrorClass | None, Field(alias="class")] = None
-    """Where to look: Docker, Network, Storage, Image, Configuration or Generic."""
+    """Where to look: Docker, Network, Storage, Image or Configuration (Generic is not used yet)."""
     reason: ShortText | None = None
     """One word in CamelCase, for programs."""
     message: LongText | None = None
@@ -120,7 +120,7 @@ class WorkspaceStatus(StatusModel):
     started_at: MicroTimestamp | None = None
     """Since when the container runs; absent when it doesn't."""
     restart_count: Annotated[int, Field(ge=0)] = 0
-    """Restarts since the Workspace was made."""
+    """Restarts after ends that nobody had asked for, since the Workspace was made."""
     retries: Annotated[int, Field(ge=0)] = 0
     """Restarts since the last good run."""
     next_retry_at: Deadline | None = None
