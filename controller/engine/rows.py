@@ -23,7 +23,8 @@ class Rows:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Summary] = {}
-        self._hash, self._rows = hash(b""), list[Summary]()  # of the last answer: it may be megabytes long
+        self._hash: int | None = None  # of the last answer, which may be megabytes long
+        self._rows: list[Summary] = []
 
     def read(self, answer: bytes) -> list[Summary]:
         """What the JSON of GET /containers/json says: the same list as before where the answer is the same.

@@ -9,9 +9,13 @@ from controller.errors import NetworkUnavailable
 
 
 def free_subnet(base: str, size: int, taken: Iterable[str]) -> str:
-    """The first subnet of `size` bits in `base` that overlaps with none of `taken`. Raises NetworkUnavailable."""
+    """The first subnet of `size` bits in `base` that overlaps with none of `taken`. Raises NetworkUnavailable.
+
+    `taken` is other people's too, and may be written as an address in its network, such as Docker's own `bip`.
+    """
     pool = IPv4Network(base)
-    used = sorted(n for n in map(ip_network, taken) if isinstance(n, IPv4Network) and n.overlaps(pool))
+    networks = (ip_network(text, strict=False) for text in taken)
+    used = sorted(n for n in networks if isinstance(n, IPv4Network) and n.overlaps(pool))
     for candidate in pool.subnets(new_prefix=size):
         if not any(candidate.overlaps(n) for n in used):
             return str(candidate)

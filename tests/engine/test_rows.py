@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from controller import naming
@@ -63,3 +64,8 @@ def test_the_same_answer_gives_the_same_list() -> None:
     first = rows.read(json.dumps([ROW]).encode())
     assert rows.read(json.dumps([ROW]).encode()) is first
     assert rows.read(json.dumps([ROW | {"State": "exited"}]).encode()) is not first
+
+
+def test_an_answer_without_a_word_is_no_empty_list() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        Rows().read(b"")
