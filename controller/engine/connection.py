@@ -55,6 +55,8 @@ class Connection:
     ) -> None:
         self._endpoint, self._tls, self._ssh, self._pool_size = endpoint, tls, ssh, pool_size
         self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._logins: weakref.WeakSet[Any] = weakref.WeakSet()  # sockets that carry those of SSH
+        self._known = threading.Lock()  # of these two sets; never held for long
         self._client: Any = None
         self._lock = threading.Lock()
         self._aborted = False
@@ -98,14 +100,18 @@ class Connection:
 
     def wait_forever(self) -> None:
         """From now on a read may take as long as it likes: for streams, once they are open."""
-        for sock in list(self._sockets):
+        with self._known:
+            sockets = list(self._sockets)
+        for sock in sockets:
             sock.settimeout(None)
 
     def abort(self) -> None:
         """Wakes every thread that waits for an answer, with an error; no request can be made any more. Never waits:
         a login that is under way goes on to its end, and then to nothing."""
         self._aborted = True
-        for sock in list(self._sockets):
+        with self._known:
+            sockets = list(self._logins) or list(self._sockets)  # to shut a channel down takes an answer of the host
+        for sock in sockets:
             with suppress(OSError, EOFError):
                 sock.shutdown(socket.SHUT_RDWR)
 
@@ -116,9 +122,10 @@ class Connection:
         if client is not None:
             client.close()
 
-    def track(self, sock: Any) -> None:
-        """A socket was opened."""
-        self._sockets.add(sock)
+    def track(self, sock: Any, *, login: bool = False) -> None:
+        """A socket was opened; `login`: one that carries others, and is gone when they are."""
+        with self._known:
+            (self._logins if login else self._sockets).add(sock)
         if self._aborted:
             sock.close()
 

@@ -54,6 +54,11 @@ class SshAdapter(Tracked, SSHHTTPAdapter):
         transport = self.ssh_client.get_transport()
         transport.set_keepalive(_KEEPALIVE)
         transport.channel_timeout = _TIMEOUT
+        self.connection.track(transport.sock, login=True)
+
+    def close(self) -> None:
+        self.ssh_client.close()  # first: its channels would each say goodbye over a login that may be cut
+        super().close()
 
     def get_connection(self, url: Any, proxies: Any = None) -> Any:
         with self.pools.lock:

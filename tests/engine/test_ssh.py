@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import paramiko
 import pytest
@@ -90,3 +93,55 @@ def test_what_is_no_key_is_not_shown() -> None:
     with pytest.raises(ConfigurationError) as raised:
         private_key("canary")
     assert "canary" not in str(raised.value)
+
+
+class DeafWay:
+    """A way to the server, until it is `deaf`: then nothing comes through any more, and nobody is told."""
+
+    def __init__(self, server: SshServer) -> None:
+        self._server, self.deaf = server, False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self.endpoint = f"ssh://docker@127.0.0.1:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.access = SshAccess(server.private_key, server.known_hosts.replace(f":{server.port} ", f":{port} "))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for end in (self._listener, *self._ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                ends = (self._listener.accept()[0], socket.create_connection(("127.0.0.1", self._server.port)))
+                self._ends += ends
+                for source, target in (ends, ends[::-1]):
+                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not self.deaf:
+                    target.sendall(data)
+
+
+async def test_a_way_that_falls_silent_does_not_hold_up_the_end_of_a_connection(server: SshServer) -> None:
+    """Else the host would not be connected to anew before TCP gives up, which may be never."""
+    way = DeafWay(server)
+    engine = DockerdEngine(CLUSTER, way.endpoint, ssh=way.access)
+    try:
+        stream = engine.events()
+        await anext(stream)
+        assert await engine.list() == []
+        way.deaf = True
+        asking = asyncio.create_task(engine.list())
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(3):
+            await engine.close()
+        with pytest.raises(HostUnreachable):
+            await asking
+    finally:
+        way.close()
