@@ -12,6 +12,7 @@ from datetime import datetime
 from controller.api import Backoff, FallbackAction, Recovery
 from controller.errors import (
     EngineError,
+    HostTerminating,
     HostUnreachable,
     ImageError,
     NotConnected,
@@ -26,7 +27,7 @@ TRANSIENT_INITIAL, TRANSIENT_MAX = 1.0, 30.0
 NOT_CONNECTED_MAX = 2.0  # it costs nobody anything, and an engine that is back must not be kept waiting
 IMAGE_INITIAL, IMAGE_MAX = 10.0, 300.0  # of image pulls, and of every definitive answer
 TOLD_AFTER = 4  # failures in a row with an answer that says nothing (HTTP 500), or with none
-AWAITED_INITIAL, AWAITED_MAX = 5.0, 60.0  # of what a user is likely to supply next: a Secret, a directory
+AWAITED_INITIAL, AWAITED_MAX = 5.0, 60.0  # of what a user is likely to supply next: a Secret, a directory, a host
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def restart_delay(retry: int, backoff: Backoff) -> float:
 
 def failure_delay(error: WorkspaceError, count: int) -> float:
     """Seconds before a failed step is tried for the `count + 1`-th time: short for passing trouble, long else."""
-    if isinstance(error, (ReferenceNotFound, ProjectPathMissing)):
+    if isinstance(error, (HostTerminating, ReferenceNotFound, ProjectPathMissing)):
         initial, longest = AWAITED_INITIAL, AWAITED_MAX
     elif error.definitive or isinstance(error, ImageError):
         initial, longest = IMAGE_INITIAL, IMAGE_MAX

@@ -132,7 +132,7 @@ class Collector:
         wanted = {w.metadata.uid for w in self._users_of(host)} | unread
         try:
             for container in orphans(host.cache.all(), wanted):
-                if self._may_act():
+                if self._may_act() and not self._is_elsewhere_too(host, container):
                     await self._remove(host, container)
             await self._collect_networks(host)
         except Exception:
@@ -142,6 +142,10 @@ class Collector:
         """Also those of hosts that we aren't connected to: where two DockerHosts name one engine, theirs are here."""
         names = [name for name in self._users.hosts() if name == host.name or self._hosts.get(name) is None]
         return [workspace for name in names for workspace in self._users.of(name)]
+
+    def _is_elsewhere_too(self, host: Host, container: Container) -> bool:
+        """Whether another host shows it: then the endpoint of one leads to the other's engine, unnoticed so far."""
+        return any(container.id == c.id for other in self._hosts if other is not host for c in other.cache.all())
 
     async def _remove(self, host: Host, container: Container) -> None:
         logger.info(

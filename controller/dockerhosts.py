@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from controller import conditions as cond
 from controller import naming, policy
 from controller.api import DockerHost, DockerHostStatus, Workspace
-from controller.errors import ConfigurationError, WorkspaceError
+from controller.errors import HostTerminating, WorkspaceError
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.observed import Container, ContainerState
@@ -20,6 +20,7 @@ from controller.store import Entry, Key, Store
 logger = logging.getLogger(__name__)
 COUNT_EVERY = 5.0  # seconds between two counts; each container that changes wakes its host
 API_RETRY = 2.0
+PATIENCE = 30.0  # seconds with a host that takes calls and doesn't answer: to connect anew cuts what it may be doing
 
 
 class DockerHostReconciler:
@@ -60,16 +61,14 @@ class DockerHostReconciler:
     async def hold(self, name: str) -> None:
         """Has the DockerHost keep its finalizer, before something is made on its host.
 
-        Raises ConfigurationError where it is being deleted, Conflict, Gone.
+        Raises HostTerminating, Conflict, Gone.
         """
         async with self._held:
             entry = self._store.get(("", name))
             if entry is None:
                 raise Gone(f"DockerHost {name!r}")
             if entry.object.metadata.deletion_timestamp is not None:
-                raise ConfigurationError(
-                    f"spec.host: DockerHost {name!r} is being deleted; use another one", reason="HostTerminating"
-                )
+                raise HostTerminating(f"spec.host: DockerHost {name!r} is being deleted; use another one")
             finalizers = entry.object.metadata.finalizers
             if naming.HOST_FINALIZER not in finalizers:
                 self._store.apply(await self._kube.set_finalizers(entry.ref, [*finalizers, naming.HOST_FINALIZER]))
@@ -82,8 +81,7 @@ class DockerHostReconciler:
         silent = host is None or not host.cache.is_known()
         if silent and name not in self._hosts.problems and not self._hosts.is_settled(name):
             return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
-        if host is not None and silent and _has_secrets(entry.object):
-            self._hosts.renew(name)
+        again = self._renew_if_lost(host) if host is not None and silent and _has_secrets(entry.object) else None
         problem = self._hosts.problems.get(name)
         wait = self._counted.get(name, float("-inf")) + COUNT_EVERY - _mono()
         if wait > 0 and _only_counts(entry.object, host, problem):
@@ -94,6 +92,14 @@ class DockerHostReconciler:
         if new != entry.object.status:
             changes = merge_patch(entry.object.status.to_dict(), new.to_dict())
             self._store.apply(await self._kube.patch_status(entry.ref, changes))
+        return again
+
+    def _renew_if_lost(self, host: Host) -> float | None:
+        """Connects anew to a host that is silent. Gives the time to look again (the loop's clock)."""
+        left = PATIENCE - self._hosts.silent_for(host.name) if host.cache.hangs else 0.0
+        if left > 0:
+            return _mono() + left
+        self._hosts.renew(host.name)
         return None
 
     async def _release(self, entry: Entry[DockerHost]) -> bool:

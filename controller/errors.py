@@ -140,6 +140,12 @@ class HostNotFound(ConfigurationError):
     reason = "HostNotFound"
 
 
+class HostTerminating(ConfigurationError):
+    """The DockerHost is being deleted. It may well be made again."""
+
+    reason = "HostTerminating"
+
+
 class ReferenceNotFound(ConfigurationError):
     """A Secret or ConfigMap, or a key in it, is missing."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from controller import actions as act
 from controller import naming
 from controller.container_spec import ContainerSpec
 from controller.desired import Desired
+from controller.engine.protocol import Credentials
+from controller.engine.pulls import Pulling
 from controller.errors import (
     CallTimeout,
     ContainerGone,
@@ -46,10 +48,7 @@ class Surroundings(Protocol):
 
     async def environment(self, spec: ContainerSpec) -> tuple[dict[str, str], str]: ...
 
-    async def ensure_image(self, image: str) -> str: ...
-
-    @property
-    def image_labels(self) -> tuple[str, ...]: ...
+    async def credentials(self, secrets: Iterable[str], image: str) -> Credentials | None: ...
 
     def done(self, action: act.Action, container: str | None, seconds: float) -> None: ...
 
@@ -60,6 +59,7 @@ class Execution:
     def __init__(self, host: Host, desired: Desired, around: Surroundings) -> None:
         self._host, self._engine, self._desired, self._around = host, host.engine, desired, around
         self._created: str | None = None
+        self._image_labels: tuple[str, ...] = ()  # the keys of the labels of the image that was had
         self._touched: dict[str, None] = {}  # the containers that calls were made on, in order
 
     async def run(self, actions: tuple[act.Action, ...]) -> Outcome:
@@ -97,7 +97,7 @@ class Execution:
                 await self._around.record_restart(request)
             case act.EnsureImage(image=image):
                 async with self._host.cache.while_known():
-                    return await self._around.ensure_image(image)
+                    return await self._ensure_image(image)
             case act.Create():
                 self._created = await self._create(action)
                 self._touched[self._created] = None
@@ -126,18 +126,31 @@ class Execution:
     def _target(self, action: act.Action) -> str | None:
         return getattr(action, "container", None) or self._created
 
+    async def _ensure_image(self, image: str) -> str:
+        """Empty where the image is there; else what is waited for, in words."""
+        desired = self._desired
+        credentials = await self._around.credentials(desired.pull_secrets, image)
+        waiter = (desired.namespace, desired.name)
+        found = await self._host.puller.ensure(image, desired.pull_policy, credentials, waiter)
+        if isinstance(found, Pulling):
+            return found.progress
+        self._image_labels = found.image.labels
+        return ""
+
     async def _create(self, action: act.Create) -> str:
         env, references = await self._around.environment(action.spec)
         spec = action.spec
         if references:
             spec = replace(spec, labels=(*spec.labels, (naming.LABEL_REFERENCES, references)))
-        spec = replace(spec, labels=(*spec.labels, *_without(self._around.image_labels, dict(spec.labels))))
+        spec = replace(spec, labels=(*spec.labels, *_without(self._image_labels, dict(spec.labels))))
         if spec.network is not None:
             self._host.networks_used += 1
         async with self._host.cache.while_known():
             if spec.network is not None:
                 await self._engine.ensure_network(spec.network)
-            return await self._engine.create(action.name, spec, env, self._host.policy)
+            made = await self._engine.create(action.name, spec, env, self._host.policy)
+        self._host.cache.made(made, self._desired.uid)
+        return made
 
     async def _on_container(self, action: act.Action) -> None:
         container = self._target(action)
@@ -180,7 +193,9 @@ class Execution:
     async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
         """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh. So does
         one whose network is gone, for it can never be started again. Where the outcome is unknown nothing goes."""
-        if isinstance(error, (CallTimeout, ContainerGone, EngineConflict, HostUnreachable)):
+        if isinstance(action, act.Create) and not error.definitive:
+            self._host.cache.may_have_made(self._desired.uid)
+        elif isinstance(error, (CallTimeout, ContainerGone, EngineConflict, HostUnreachable)):
             self._host.cache.request_list()
         useless = self._useless(action, error)
         if useless is None:
@@ -194,7 +209,10 @@ class Execution:
     def _useless(self, action: act.Action, error: WorkspaceError) -> str | None:
         if not isinstance(action, act.Start) or isinstance(error, (CallTimeout, HostUnreachable)):
             return None
-        return self._created or (action.container if isinstance(error, NetworkUnavailable) else None)
+        useless = self._created or (action.container if isinstance(error, NetworkUnavailable) else None)
+        seen = self._host.cache.observed(self._desired.uid)
+        ended = {c.id for c in seen.containers if seen.known and not c.is_live}
+        return useless if useless in ended else None  # it may have been there before, or started all the same
 
 
 def _without(image_labels: tuple[str, ...], ours: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from controller.observed import Observed
 
 logger = logging.getLogger(__name__)
 RECONNECT = (1.0, 15.0)  # seconds between tries to connect: the first and the longest
+CLOSES_WITHIN = 5.0  # seconds; a connection that takes longer to end is left to itself
 
 
 class Connect(Protocol):
@@ -43,6 +44,7 @@ class Host:
     made_from: object  # the part of the DockerHost's spec that the connection was made from
     networks_used: int = 0  # how often a container was made on one of its networks
     networks_checked: object = None  # what was wanted and used when its networks were last gone through
+    was_away: bool = False  # it may be another engine when it is back
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def observed(self, uid: str) -> Observed:
@@ -84,7 +86,7 @@ class Hosts:
             settled = isinstance(problem, ConfigurationError) or self.is_settled(name)
             return Observed(known=False, settled=settled, unknown_because=because)
         seen = host.observed(uid)
-        return seen if seen.known else replace(seen, settled=self.is_settled(name))
+        return seen if seen.known else replace(seen, settled=seen.settled and self.is_settled(name))
 
     def is_settled(self, name: str) -> bool:
         """Whether a host that isn't known may be called unreachable: not while it was only just asked, nor while it
@@ -116,27 +118,34 @@ class Hosts:
         elif name not in self._connecting:
             self._connecting[name] = asyncio.create_task(self._connect_until_done(name), name=f"connect {name}")
 
+    def silent_for(self, name: str) -> float:
+        """Seconds since a connected host last answered a list, or since it was connected to."""
+        host = self._hosts.get(name)
+        since_connected = time.monotonic() - self._wanted_since.get(name, 0.0)
+        return since_connected if host is None else min(host.cache.contact_age(), since_connected)
+
     def renew(self, name: str) -> None:
         """Connects afresh, with the Secrets as they are now: they may have been rotated."""
-        if name in self._hosts and name not in self._connecting:
+        host = self._hosts.get(name)
+        if host is not None and name not in self._connecting:
+            if host.cache.is_known():
+                self._wanted_since[name] = time.monotonic()  # nobody need be told of the moment without it
             self._connecting[name] = asyncio.create_task(self._renew(name), name=f"renew {name}")
 
     async def remove(self, name: str) -> None:
         """Lets go of a host that is no longer declared. Its containers stay."""
         was_declared = name in self._wanted
         host = self._forget(name)
-        if host is not None:
-            await self._close(host)
         if was_declared:
             self._on_change(name, "")
+        if host is not None:
+            await self._let_go(host)
 
     def _replaced(self, name: str) -> None:
         """It was deleted and made again, perhaps with another endpoint, before we heard of the deletion."""
         host = self._forget(name)
         if host is not None:
-            task = asyncio.create_task(self._close(host), name=f"close {name}")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._begin_to_close(host)
 
     def _forget(self, name: str) -> Host | None:
         self._wanted.pop(name, None)
@@ -150,11 +159,16 @@ class Hosts:
     async def close(self) -> None:
         """Lets go of all hosts."""
         for name in [*self._hosts, *self._connecting]:
-            await self.remove(name)
-        await asyncio.gather(*self._closing)
+            host = self._forget(name)
+            if host is not None:
+                self._begin_to_close(host)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSES_WITHIN)
 
     async def _renew(self, name: str) -> None:
-        await self._close(self._hosts.pop(name))
+        host = self._hosts.pop(name)
+        self._on_change(name, "")
+        await self._let_go(host)
         await self._connect_until_done(name)
 
     async def _connect_until_done(self, name: str) -> None:
@@ -190,7 +204,7 @@ class Hosts:
         except BaseException:
             await engine.close()
             raise
-        cache = HostCache(engine, on_change=lambda uid: self._on_change(name, uid))
+        cache = HostCache(engine, on_change=lambda uid: self._changed(host, uid))
         puller = ImagePuller(engine, self._on_pulled)
         host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy, _connection(wanted))
         host.tasks.append(asyncio.create_task(self._run_cache(host), name=f"cache {name}"))
@@ -198,11 +212,35 @@ class Hosts:
         self._wanted_since[name] = time.monotonic()  # it is given its time to be listed, whatever was before
         logger.info("connected", extra={"host": name, "engine": info.version, "api": info.api_version})
 
+    def _changed(self, host: Host, uid: str) -> None:
+        if not uid and not host.cache.is_known():
+            host.was_away = True
+        elif not uid and host.was_away:
+            host.was_away = False
+            asking = asyncio.create_task(self._ask_who_it_is(host), name=f"ask {host.name}")
+            host.tasks = [*(task for task in host.tasks if not task.done()), asking]
+        self._on_change(host.name, uid)
+
+    async def _ask_who_it_is(self, host: Host) -> None:
+        """An engine that was away may have been upgraded, or the endpoint may lead to another one now."""
+        try:
+            info = await host.engine.info()
+        except WorkspaceError as error:
+            logger.warning(
+                "the host is back and doesn't say what it is", extra={"host": host.name, "error": str(error)}
+            )
+            return
+        before, host.info = host.info, info
+        if _identity(info) != _identity(before):
+            logger.warning("the endpoint leads to another engine", extra={"host": host.name})
+            self.renew(host.name)
+        elif info != before:
+            self._on_change(host.name, "")
+
     def _check_unique(self, name: str, info: EngineInfo) -> None:
         """Two DockerHosts on one engine would each take the other's containers for duplicates."""
         for other in self._hosts.values():
-            same = (other.info.engine_id, other.info.root_dir) == (info.engine_id, info.root_dir)
-            if same and other.name != name:
+            if _identity(other.info) == _identity(info) and other.name != name:
                 raise ConfigurationError(
                     f"DockerHost {other.name!r} is the same Docker Engine ({info.engine_id}): keep one of the two",
                     reason="DuplicateEngine",
@@ -217,12 +255,29 @@ class Hosts:
                 logger.exception("the host's cache failed and is started again", extra={"host": host.name})
             await asyncio.sleep(1)
 
+    async def _let_go(self, host: Host) -> None:
+        """Whatever its end takes, nobody waits for it for long."""
+        await asyncio.wait([self._begin_to_close(host)], timeout=CLOSES_WITHIN)
+
+    def _begin_to_close(self, host: Host) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._close(host), name=f"close {host.name}")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task
+
     async def _close(self, host: Host) -> None:
-        for task in host.tasks:
-            task.cancel()
-        await asyncio.gather(*host.tasks, return_exceptions=True)
-        await host.puller.close()
-        await host.engine.close()
+        try:
+            for task in host.tasks:
+                task.cancel()
+            await asyncio.gather(*host.tasks, return_exceptions=True)
+            await host.puller.close()
+            await host.engine.close()
+        except Exception:
+            logger.exception("closing the connection failed", extra={"host": host.name})
+
+
+def _identity(info: EngineInfo) -> object:
+    return info.engine_id, info.root_dir
 
 
 def _connection(wanted: DockerHost) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from controller.container_spec import ContainerSpec
 from controller.credentials import credentials_for
 from controller.desired import Desired, make_desired
 from controller.drift import choose
-from controller.engine.pulls import Pulling
+from controller.engine.protocol import Credentials
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
 from controller.execute import Execution
@@ -70,7 +70,6 @@ class Reconciliation:
         self._workspace = entry.object
         self._history = recall(self._workspace.status, memory)
         self._host: Host | None = None
-        self.image_labels: tuple[str, ...] = ()  # the keys of the labels of the image that was had
         self._gone = False
 
     async def run(self, keep: Callable[[Workspace, Memory], None]) -> float | None:
@@ -96,7 +95,7 @@ class Reconciliation:
             if self._world.dry_run:
                 self._say(desired, decided)
                 return decided, outcome
-            if not decided.actions or decided.tidies:
+            if not decided.actions or (decided.tidies and not self._memory.failures):
                 await self._write_status(desired, observed, decided)
             if not decided.actions:
                 return decided, outcome
@@ -256,17 +255,9 @@ class Reconciliation:
         """The environment with Secrets read now."""
         return await self._world.references.resolve(spec)
 
-    async def ensure_image(self, image: str) -> str:
-        """Empty where the image is there; else what is waited for, in words."""
-        desired, _ = await self._look()
-        assert self._host is not None
-        credentials = await credentials_for(self._world.kube, desired.namespace, desired.pull_secrets, image)
-        waiter = (desired.namespace, desired.name)
-        found = await self._host.puller.ensure(image, desired.pull_policy, credentials, waiter)
-        if isinstance(found, Pulling):
-            return found.progress
-        self.image_labels = found.image.labels
-        return ""
+    async def credentials(self, secrets: Iterable[str], image: str) -> Credentials | None:
+        """What the first of these pull Secrets that knows the image's registry says now."""
+        return await credentials_for(self._world.kube, self._entry.ref.namespace, secrets, image)
 
     def done(self, action: act.Action, container: str | None, seconds: float) -> None:
         """One line for each action: what, to which container, why, how long."""

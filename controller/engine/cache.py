@@ -17,7 +17,7 @@ from controller.engine.asking import Asking
 from controller.engine.hearing import SETTLE, Unheard, wait_before_look
 from controller.engine.protocol import Engine, EngineEvent
 from controller.engine.snapshots import Snapshots
-from controller.errors import ContainerGone, HostUnreachable, WorkspaceError
+from controller.errors import CallTimeout, ContainerGone, HostUnreachable, WorkspaceError
 from controller.observed import Container, Observed
 
 LIST_INTERVAL = 4.0  # seconds
@@ -56,6 +56,7 @@ class HostCache:
     ) -> None:
         self.stats = CacheStats()
         self.problem = "no answer from the host yet"  # why the last list failed, "" when it didn't
+        self.hangs = False  # whether it failed because no answer came in time
         self._engine = engine
         self._clock = clock
         self._on_change = on_change
@@ -78,12 +79,13 @@ class HostCache:
         """Every container of the Workspace. Unknown before the first complete list, and after 8 s without one."""
         entries = self._snapshots.entries_of(uid)
         containers = tuple(entry.shown for entry in entries if entry.shown)
-        why = ""
+        why, settled = "", True
         if not self.is_known():
             why = self.problem or "the host's containers are being looked at"
-        elif not all(entry.is_known for entry in entries):
+        elif self._snapshots.is_unsure_of(uid) or not all(entry.is_known for entry in entries):
             why = "the engine doesn't answer about the container"
-        return Observed(containers, known=not why, age=self.contact_age(), unknown_because=why)
+            settled = any(entry.lost for entry in entries)  # else the next list or inspect may tell
+        return Observed(containers, known=not why, settled=settled, age=self.contact_age(), unknown_because=why)
 
     def all(self) -> tuple[Container, ...]:
         """Every container of our cluster, as last seen."""
@@ -122,6 +124,16 @@ class HostCache:
             raise HostUnreachable(self.problem or "the host did not answer in time")
         async with self._asking.until_ended():
             yield
+
+    def made(self, container: str, uid: str) -> None:
+        """A container was made for the Workspace: until it was inspected, what the Workspace has is unknown."""
+        self._snapshots.expect(container, uid, self._clock())
+
+    def may_have_made(self, uid: str) -> None:
+        """A container may have been made for the Workspace: what it has is unknown until a list that begins from now
+        on tells."""
+        self._snapshots.unsure_of(uid)
+        self.request_list()
 
     def forget(self, container: str) -> None:
         """The engine said that it's gone."""
@@ -231,7 +243,7 @@ class HostCache:
             rows = await self._engine.list()
         except WorkspaceError as error:
             self.stats.failed_lists += 1
-            self.problem = str(error)
+            self.problem, self.hangs = str(error), isinstance(error, CallTimeout)
             return False
         self.stats.lists += 1
         if self.contact_age() >= UNKNOWN_AFTER:
@@ -241,6 +253,8 @@ class HostCache:
                 self._listener.cancel()  # a stream from before the outage may be dead without a word
         first = not self._complete
         differing = self._snapshots.compare(rows, began, self._clock(), first=first)
+        for uid in self._snapshots.sure_again(began):
+            self._on_change(uid)
         for entry in self._snapshots.due():
             if first or entry.shown:
                 self._enqueue(entry.id)
@@ -264,7 +278,7 @@ class HostCache:
             self.request_list()
 
     def _answered(self) -> None:
-        self._last_list, self.problem = self._clock(), ""
+        self._last_list, self.problem, self.hangs = self._clock(), "", False
         if self._watchdog:
             self._watchdog.cancel()
         self._watchdog = asyncio.get_running_loop().call_later(UNKNOWN_AFTER + 0.01, self._announce)
@@ -324,7 +338,9 @@ class HostCache:
 
     def _no_answer_about(self, container: str) -> None:
         entry = self._snapshots.get(container)
-        if entry is not None and not entry.lost and self._clock() - entry.doubted_since > UNKNOWN_AFTER:
+        if entry is None or entry.is_current or entry.lost:  # current: a later inspect was answered sooner
+            return
+        if self._clock() - entry.doubted_since > UNKNOWN_AFTER:
             entry.lost = True
             self._changed(entry.uid)
 

@@ -55,6 +55,7 @@ class Snapshots:
         self._entries: dict[str, Entry] = {}
         self._of_uid: dict[str, set[str]] = {}
         self._gone: dict[str, int] = {}  # IDs never come back, but an older list or inspect may still name them
+        self._unsure: dict[str, int] = {}  # by uid of a Workspace that may have a container no list has shown
         self._just_created: set[str] = set()  # seen once in a list: whoever makes it is about to start and inspect it
         self._sequence = 0
         self._at_rest: tuple[Sequence[Summary], int] | None = None  # the last rows that told nothing new, and when
@@ -94,6 +95,27 @@ class Snapshots:
         entry.doubted = self.begin()
         entry.row = None
         return entry
+
+    def expect(self, container: str, uid: str, now: float) -> None:
+        """It was just made for this Workspace."""
+        entry = self.doubt(container, now)
+        if entry is not None:
+            self._belongs_to(entry, uid)
+
+    def unsure_of(self, uid: str) -> None:
+        """The Workspace may have a container that isn't known."""
+        self._unsure[uid] = self.begin()
+
+    def is_unsure_of(self, uid: str) -> bool:
+        """Whether no list that has begun since was taken in."""
+        return uid in self._unsure
+
+    def sure_again(self, began: int) -> list[str]:
+        """The Workspaces of which a list that began at `began` has told what they have."""
+        sure = [uid for uid, since in self._unsure.items() if since < began]
+        for uid in sure:
+            del self._unsure[uid]
+        return sure
 
     def doubt_all(self, now: float) -> None:
         """Anything may have changed."""
@@ -143,7 +165,9 @@ class Snapshots:
             entry = self._entries.get(row.id)
             if entry is None:
                 self._meet(row, now, first)
-            elif entry.shown is None or entry.stored > began:
+            elif entry.shown is None:
+                self._belongs_to(entry, row.uid)
+            elif entry.stored > began:
                 continue  # an older list says nothing about a newer snapshot
             elif not self._goes_with(row, entry):
                 differing.append(row.id)
@@ -180,7 +204,8 @@ class Snapshots:
     def _meet(self, row: Summary, now: float, first: bool) -> None:
         if row.id in self._gone:
             return
-        if row.state == ContainerState.CREATED and not first and row.id not in self._just_created:
+        expected = first or row.id in self._just_created or row.uid in self._unsure
+        if row.state == ContainerState.CREATED and not expected:
             self._just_created.add(row.id)
             return
         entry = self.doubt(row.id, now)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from controller.api import DockerHost
-from controller.engine.protocol import Engine
+from controller.engine.memory_host import MemoryHost
+from controller.engine.protocol import Engine, EngineInfo
 from controller.errors import HostUnreachable
 from controller.health import Facts
 from controller.kube import ObjectRef
@@ -207,3 +209,171 @@ def test_a_host_that_was_never_reached_is_told_as_one_that_cannot_be_reached() -
         assert facts.hosts["far"].problem == "no route to it"
         assert not state.hosts["far"].reachable
         assert state.hosts[HOST].reachable
+
+
+def test_containers_that_another_host_shows_too_are_no_orphans() -> None:
+    """The endpoint of the second host leads to the engine of the first from one moment to the next."""
+    with world() as made:
+        hosts: Any = made.controller.app.hosts
+        connect, engines = hosts._connect, {}
+
+        async def by_name(wanted: DockerHost) -> Engine:
+            engine: Any = await connect(wanted)
+            if wanted.metadata.name == "second":
+                engine.host = MemoryHost(made.loop.wall)
+            engines[wanted.metadata.name] = engine
+            return cast(Engine, engine)
+
+        hosts._connect = by_name
+        made.api.create("DockerHost", "", "second", HOST_SPEC)
+        for name in "abc":
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(30)
+        before = set(made.host.containers)
+        engines["second"].host = made.host
+        made.go(60)
+        assert set(made.host.containers) == before
+        assert len(before) == 3
+
+
+def test_an_engine_that_is_back_is_asked_what_it_is_now() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(30)
+        hosts: Any = made.controller.app.hosts
+        ask, asked = hosts.get(HOST).engine.info, []
+
+        async def upgraded() -> EngineInfo:
+            asked.append(made.loop.time())
+            return replace(await ask(), version="29.9", ignored_limits=frozenset({"memory_swap"}))
+
+        hosts.get(HOST).engine.info = upgraded
+        made.go(60)
+        assert not asked, "nobody asks while it is there"
+        made.host.faults.down = "upgrade"
+        made.go(60)
+        made.host.faults.down = ""
+        made.go(30)
+        assert len(asked) == 1
+        assert hosts.get(HOST).info.ignored_limits == {"memory_swap"}
+        assert made.api.objects[("DockerHost", "", HOST)]["status"]["engineVersion"] == "29.9"
+
+
+def test_another_engine_at_the_same_endpoint_is_connected_to_afresh() -> None:
+    with world() as made:
+        made.go(10)
+        hosts: Any = made.controller.app.hosts
+        before, ask = hosts.get(HOST), hosts.get(HOST).engine.info
+
+        async def another() -> EngineInfo:
+            return replace(await ask(), engine_id="another")
+
+        before.engine.info = another
+        made.host.faults.down = "moved"
+        made.go(30)
+        made.host.faults.down = ""
+        made.go(30)
+        assert hosts.get(HOST) not in (None, before)
+
+
+def change_the_limit(made: World) -> None:
+    """Has the host connected to anew."""
+
+    def change(raw: dict[str, Any]) -> None:
+        raw["spec"]["maxConcurrentOperations"] = raw["spec"].get("maxConcurrentOperations", 2) + 1
+
+    made.api.edit("DockerHost", "", HOST, change)
+
+
+@pytest.mark.parametrize("ends", ["fails", "hangs"])
+def test_a_connection_that_can_not_be_closed_does_not_keep_the_host_from_being_connected_to(ends: str) -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(10)
+        hosts: Any = made.controller.app.hosts
+
+        async def close() -> None:
+            if ends == "hangs":
+                await asyncio.Event().wait()
+            raise RuntimeError("a bug")
+
+        hosts.get(HOST).engine.close = close
+        change_the_limit(made)
+        made.api.create("Workspace", NAMESPACE, "b", {})
+        made.go(20)
+        assert (phase(made, "a"), phase(made, "b")) == ("Running", "Running")
+
+
+def test_a_host_that_is_connected_to_anew_is_no_news_to_who_is_at_rest() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(30)
+        before = made.get("a")
+        change_the_limit(made)
+        made.go(30)
+        assert made.get("a") == before
+
+
+def test_workspaces_that_are_being_made_while_their_host_is_connected_to_anew_are_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = [f"w{number}" for number in range(30)]
+    with world() as made:
+        made.go(5)
+        kube: Any = made.controller.app.kube
+        write = kube.set_finalizers
+
+        async def slow(*args: Any) -> Any:
+            await asyncio.sleep(0.03)
+            return await write(*args)
+
+        kube.set_finalizers = slow
+        for kind in ("info", "list", "inspect", "create", "start"):
+            made.host.faults.latency[kind] = 0.05
+        for name in names:
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(0.04)
+        change_the_limit(made)
+        made.go(20)
+        assert {phase(made, name) for name in names} == {"Running"}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_host_that_is_slow_to_list_goes_on_with_its_pull() -> None:
+    """To connect anew would end it, and who is busy would be kept busy for ever."""
+    with world(HOST_SPEC | TLS) as made:
+        made.host.registry.push("slow:1")
+        made.go(5)
+        made.host.faults.latency["pull"] = 60
+        made.api.create("Workspace", NAMESPACE, "a", {"image": "slow:1"})
+        for _ in range(3):
+            made.host.faults.hang("list", 3)
+            made.go(40)
+        assert phase(made, "a") == "Running"
+        assert made.host.faults.calls["pull"] == 1
+
+
+def test_a_host_that_takes_calls_and_never_answers_is_connected_to_anew_after_a_while() -> None:
+    with world(HOST_SPEC | TLS) as made:
+        made.go(10)
+        connects = count_connects(made)
+        made.host.faults.freeze()
+        made.go(25)
+        assert not connects
+        made.go(15)
+        assert connects
+
+
+def test_a_workspace_is_made_soon_after_its_host_was_made_again() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "b", {})
+        made.go(5)
+        made.api.delete("DockerHost", "", HOST)
+        made.go(1)
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(200)
+        made.api.delete("Workspace", NAMESPACE, "b")
+        made.go(20)
+        made.api.create("DockerHost", "", HOST, HOST_SPEC)
+        made.go(60)
+        assert phase(made, "a") == "Running"
