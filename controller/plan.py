@@ -91,8 +91,15 @@ class _Planner:
     def plan(self) -> Plan:
         if self.desired.deleting:
             return self._delete()
-        if self.others:
-            return self._replaced()
+        if self.main is None or not all(c.is_dead for c in self.others):
+            return self._replaced() if self.others else self._alone()
+        alone = self._alone()
+        if not self.others:
+            return alone
+        bury = tuple(act.Remove(c.id, reason="it is dead") for c in self.others)  # last: it may take for ever
+        return replace(alone, actions=alone.actions + bury, tidies=not alone.actions)
+
+    def _alone(self) -> Plan:
         if self.desired.state is DesiredState.STOPPED or self._must_stop():
             return self._stopped()
         if self.main is None:
@@ -104,11 +111,13 @@ class _Planner:
     def _delete(self) -> Plan:
         live = [c for c in self.observed.containers if c.is_live]
         steps: list[act.Action] = []
+        removals: list[act.Action] = []  # last: one that can't be removed must not keep another from being stopped
         for container in self.observed.containers:
             if container.state is ContainerState.RUNNING:
                 steps += self.stopping.stop(container, "the Workspace is deleted")
             else:
-                steps.append(act.Remove(container.id, reason="the Workspace is deleted"))
+                removals.append(act.Remove(container.id, reason="the Workspace is deleted"))
+        steps += removals
         if not self.observed.containers:
             for volume in self.desired.container.volumes:
                 if volume.delete_with_workspace and self.desired.has_finalizer:
@@ -150,14 +159,13 @@ class _Planner:
         yield act.Rename(main.id, name, quiet=True, reason="it takes the other one's place")
 
     def _remove_surplus(self) -> Iterator[act.Action]:
-        """As gently as any stop."""
+        """As gently as any stop; one that can't be removed keeps no other from being stopped."""
         for container in self.others:
-            if container.is_dead:
-                yield act.Remove(container.id, reason="it is dead")
-            elif container.is_live:
+            if container.is_live:
                 yield from self.stopping.thaw_and_stop(container, REPLACED)
-            else:
-                yield act.Remove(container.id, reason=REPLACED)
+        for container in self.others:
+            if not container.is_live:
+                yield act.Remove(container.id, reason="it is dead" if container.is_dead else REPLACED)
 
     # Stopped
 
@@ -284,7 +292,9 @@ class _Planner:
         Then the old one is asked to end. The next plans find both; `choose` knows which one to keep.
         """
         name = self.desired.container_name
-        spare = name + naming.NEXT_SUFFIX if main.name != name + naming.NEXT_SUFFIX else name
+        used = {container.name for container in self.observed.containers}
+        spares = (name + naming.NEXT_SUFFIX, name, name + naming.OLD_SUFFIX)
+        spare = next((free for free in spares if free not in used), spares[0])
         steps = [s for s in steps if not isinstance(s, act.AddFinalizer)] + self._create("; ".join(pending), spare)
         if main.is_live:
             steps += self.stopping.thaw_and_stop(main, REPLACED)
@@ -298,7 +308,8 @@ class _Planner:
             differing.append("restart policy")
         if differing and desired.refusal is None:
             steps.append(act.Update(main.id, desired.container.limits, reason=f"{', '.join(differing)} differ"))
-        if main.name != desired.container_name:
+        taken = any(c.name == desired.container_name for c in self.others)  # by one that is dead
+        if main.name != desired.container_name and not taken:
             steps.append(act.Rename(main.id, desired.container_name, reason=f"it is called {main.name}"))
         return steps
 

@@ -59,14 +59,14 @@ def _of_main(
         return cond.stalled("Failed", REASON_RETRIES_EXHAUSTED, _exhausted_message(desired, main))
     if main is not None and main.is_live and is_restarting(desired, observed, history, main):
         return cond.on_its_way("Stopping", REASON_RESTARTING, "a restart was asked for")
-    if len(observed.containers) > 1 and not plan.tidies:
+    if sum(not container.is_dead for container in observed.containers) > 1 and not plan.tidies:
         return cond.on_its_way("Stopping", "Recreating", "the old container is stopped, then the new one is started")
     if desired.state is DesiredState.STOPPED:
         return _stopped(main)
+    if main is None and observed.containers:
+        return cond.on_its_way("Pending", "RemovingDead", "the engine is removing a dead container")
     if main is None:
         return cond.on_its_way("Pending", "Pending", plan.why or "the container is about to be made")
-    if main.is_dead:
-        return cond.on_its_way("Pending", "RemovingDead", "the engine is removing a dead container")
     if main.state is ContainerState.CREATED:
         return cond.on_its_way("Creating", "Creating", "the container was made and is about to be started")
     if main.state is ContainerState.EXITED:
@@ -111,7 +111,7 @@ def _exited(main: Container, accounting: Accounting | None, now: Now) -> cond.Si
 
 
 def _live(desired: Desired, observed: Observed, plan: Plan, main: Container) -> cond.Situation:
-    if main.health is Health.UNHEALTHY:
+    if main.health is Health.UNHEALTHY and main.state is ContainerState.RUNNING:
         return cond.on_its_way("Running", "Unhealthy", "the liveness probe fails; the container is restarted")
     if main.state is not DECLARED[desired.state]:
         return cond.on_its_way(_phase(main), "Changing", f"it is {main.state}, it should be {desired.state}")

@@ -55,8 +55,8 @@ def status(
             ),
             "host": desired.host,
             "last_restart_request": _restart_request(desired, observed, history),
-            "next_retry_at": _next_retry(desired, plan, where, history, previous, now),
-            "last_error": None if where.ready == "True" else _last_error(desired, observed, history, previous, now),
+            "next_retry_at": _next_retry(desired, main, plan, where, history, previous, now),
+            "last_error": _last_error(desired, observed, where, history, previous, now),
             "pending_changes": _cut(plan.pending),
             "usage": usage,
             **(_of_container(desired, main) if observed.known else {}),
@@ -87,23 +87,41 @@ def _restart_request(desired: Desired, observed: Observed, history: History) -> 
 
 
 def _next_retry(
-    desired: Desired, plan: Plan, where: cond.Situation, history: History, previous: WorkspaceStatus, now: Now
+    desired: Desired,
+    main: Container | None,
+    plan: Plan,
+    where: cond.Situation,
+    history: History,
+    previous: WorkspaceStatus,
+    now: Now,
 ) -> datetime | None:
+    """Whoever starts after us restarts the container by it: so where that waits, it tells of no other step's retry."""
     before = previous.next_retry_at
     if where.phase == "Unknown":
         return None if is_fresh(desired, history) else before  # a wait outlives an outage of the host
     tries_again = where.phase == "BackOff" or blocking_failure(history, now) is not None
-    if not tries_again or plan.wake_at is None:
+    due = _restart_due(main, plan.accounting, now) or plan.wake_at
+    if not tries_again or due is None:
         return None
-    at = now.wall_at(plan.wake_at).replace(microsecond=0)
+    at = now.wall_at(due + 0.999999).replace(microsecond=0)  # never too early
     if before is not None and abs((at - before).total_seconds()) <= TIME_TOLERANCE:
         return before
     return at
 
 
+def _restart_due(main: Container | None, accounting: Accounting | None, now: Now) -> float | None:
+    """When the container's restart is due, where it waits for that (monotonic seconds)."""
+    if main is None or main.is_live or accounting is None or accounting.due is None:
+        return None
+    return accounting.due if accounting.due > now.mono else None
+
+
 def _last_error(
-    desired: Desired, observed: Observed, history: History, previous: WorkspaceStatus, now: Now
+    desired: Desired, observed: Observed, where: cond.Situation, history: History, previous: WorkspaceStatus, now: Now
 ) -> LastError | None:
+    """Of the error that holds it up; while something is on its way, of the one before, for it may well come again."""
+    if where.ready == "True":
+        return None
     error: WorkspaceError | None = desired.refusal
     failure = blocking_failure(history, now)
     if failure is not None and error is None:
@@ -111,7 +129,8 @@ def _last_error(
     if error is None and not observed.known:
         return _error_info("Network", "HostUnreachable", observed.unknown_because, previous.last_error, now)
     if error is None:
-        return previous.last_error
+        ends_by_itself = where.phase in ("BackOff", "Failed")  # no step has failed: `last_termination` tells
+        return None if ends_by_itself else previous.last_error
     return _error_info(error.error_class, error.reason, str(error), previous.last_error, now)
 
 

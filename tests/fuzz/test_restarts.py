@@ -8,6 +8,7 @@ import pytest
 
 from controller import naming
 from controller.engine.memory_registry import Program
+from controller.errors import EngineConflict
 from tests.fuzz.world import NAMESPACE, World, world
 
 
@@ -132,3 +133,33 @@ def test_a_workspace_that_asks_for_the_most_restarts_gets_ten_a_minute(recovery:
                 if it.is_live and it.started_at and (made.loop.wall() - it.started_at).total_seconds() > 1:
                     made.host.exit(it.id, 1)
         assert 80 <= starts(made) - before <= 110
+
+
+@pytest.mark.parametrize("step", ["rename", "update"])
+def test_a_back_off_outlives_us_also_where_another_step_waits_for_less(step: str) -> None:
+    with world() as made:
+        backoff = {"initialSeconds": 100, "maxSeconds": 300}
+        made.api.create("Workspace", NAMESPACE, "a", {"recovery": {"maxRetries": 10, "backoff": backoff}})
+        made.go(10)
+        (container,) = made.host.containers
+        made.host.by_hand = True
+        made.host.kill(container)
+        made.go(3)  # the first restart waits for nothing
+        if step == "rename":
+            name = made.host.find(container).shown.name
+            made.host.rename(container, "byhand")
+            made.host.run(name)
+        else:
+            made.host.faults.fail("update", EngineConflict("not now"), 1000)
+            made.host.update(container, restart_policy="always")
+        made.go(3)
+        made.host.kill(container)
+        made.go(20)
+        made.crash()
+        made.go(1)
+        made.start()
+        made.go(75)
+        assert not made.host.find(container).shown.is_live
+        made.go(10)
+        assert made.host.find(container).shown.is_live
+        assert not made.host.violations

@@ -170,7 +170,7 @@ class TestReplacement:
         older = container(desired(), EXITED, id="older", name=wanted.container_name + naming.OLD_SUFFIX)
         assert kinds(plan(wanted, observed(new, old, older), history(), NOW)) == ["Start"]
         dead = replace(old, state=ContainerState.DEAD)
-        assert kinds(plan(wanted, observed(new, dead), history(), NOW)) == ["Start"]
+        assert kinds(plan(wanted, observed(new, dead), history(), NOW)) == ["Start", "Remove"]
         running = replace(new, state=RUNNING)
         assert kinds(plan(wanted, observed(running, old, older), history(), NOW)) == ["Remove", "Remove"]
         assert kinds(plan(wanted, observed(running), history(), NOW)) == ["Rename"]

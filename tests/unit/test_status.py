@@ -283,3 +283,49 @@ def test_more_pending_changes_than_a_status_takes_are_counted() -> None:
     told = status(wanted, observed(container(wanted)), decided, history(), WorkspaceStatus(), NOW)
     assert len(told.pending_changes) == 64
     assert told.pending_changes[-1] == "and 137 more"
+
+
+def test_a_paused_container_that_was_unhealthy_is_as_declared() -> None:
+    wanted = desired({"desiredState": "Paused"})
+    there = container(wanted, ContainerState.PAUSED, health=Health.UNHEALTHY)
+    assert row(told(wanted, observed(there))) == ("True", "False", "False", "Paused")
+
+
+def test_a_process_that_keeps_ending_has_no_error_of_a_step_from_before() -> None:
+    wanted = desired()
+    outage = told(wanted, observed(known=False, unknown_because="connection refused"))
+    there = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=49, seconds=59))
+    assert outage.last_error is not None
+    assert told(wanted, observed(there), history(retries=2), outage).last_error is None
+
+
+def test_an_error_is_told_until_what_failed_has_come_to_its_end() -> None:
+    failed = memory(failures={"EnsureImage": Failure(ImageUnavailable("no such image"), 1, NOW.mono + 10)})
+    before = told(desired(), observed(), history(memory=failed))
+    pulling = told(desired(), observed(), history(memory=memory(pulling="asking the registry")), before)
+    assert pulling.last_error == before.last_error is not None
+
+
+def test_the_next_retry_is_the_restart_also_where_another_step_waits_for_less() -> None:
+    wanted = desired()
+    there = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=49, seconds=59), name="byhand")
+    alone = told(wanted, observed(there), history(retries=2))
+    failed = memory(failures={"Rename": Failure(EngineError("x"), 4, NOW.mono + 3)})
+    beside = told(wanted, observed(there), history(retries=2, memory=failed))
+    assert beside.next_retry_at == alone.next_retry_at is not None
+
+
+def test_the_next_retry_is_never_told_too_early() -> None:
+    wanted = desired()
+    there = container(wanted, ContainerState.EXITED, started_at=T0 + timedelta(minutes=49, seconds=59))
+    now = Now(NOW.wall + timedelta(seconds=0.7), NOW.mono + 0.7)
+    found = told(wanted, observed(there), history(retries=2), now=now)
+    decided = plan(wanted, observed(there), history(retries=2), now)
+    assert found.next_retry_at is not None
+    assert decided.wake_at is not None
+    assert found.next_retry_at >= now.wall_at(decided.wake_at)
+
+
+def test_a_dead_container_alone_is_being_removed() -> None:
+    wanted = desired()
+    assert reason(told(wanted, observed(container(wanted, ContainerState.DEAD)))) == "RemovingDead"
