@@ -274,7 +274,7 @@ def _translated(error: ApiError) -> Exception:
     code = error.status.code
     if code in (404, 410):
         return Gone(str(error))
-    if code == 409 or (code == 422 and "uid" in str(error)):
+    if code == 409 or (code == 422 and "metadata.uid" in str(error)):
         return Conflict(str(error))
     if code == 429 or (code is not None and code >= 500):
         return ApiUnavailable(str(error))

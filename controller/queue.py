@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
-RETRY_AFTER_BUG = (5.0, 300.0)  # seconds, doubled each time; a worker handles all expected errors itself
+RETRY_AFTER_BUG = (5.0, 30.0)  # seconds, doubled each time; rights that are missing for now are among the unexpected
 WORKERS = 16  # for each group at most: as much as a host gains from, few enough for its neighbours when thousands come
 WORKERS_OF_ALL = 128  # shared out evenly among groups that are busy: what each needs for a moment adds up
 FEWEST = 2  # for each group, however many others are busy

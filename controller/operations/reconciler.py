@@ -231,9 +231,10 @@ class OperationReconciler:
     # memory
 
     def _run(self, key: Key, entry: Entry[WorkspaceOperation]) -> _Run:
-        run = self._runs.get(key)
+        run, status = self._runs.get(key), entry.object.status
+        if run is not None and run.written.start_time is None and status.start_time is not None:
+            run = None  # we have begun it, and never heard that it was written
         if run is None or run.ref.uid != entry.ref.uid:
-            status = entry.object.status
             run = self._runs[key] = _Run(entry.ref, Progress(status), status)
         run.ref = entry.ref
         return run

@@ -74,3 +74,36 @@ def test_an_answer_that_all_is_gone_is_not_believed_for_ever() -> None:
         found = made.get("a")
         assert found is not None
         assert found["status"]["phase"] == "Running"
+
+
+def test_a_status_that_might_not_be_written_is_written_soon_after_it_may_be() -> None:
+    with world() as made:
+        made.go(5)
+        kube: Any = made.controller.app.kube
+        write = kube.patch_status
+
+        async def refuse(*args: Any) -> None:
+            raise ApiError(status=meta_v1.Status(code=403, message="no such right"))
+
+        kube.patch_status = refuse
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(330)
+        kube.patch_status = write
+        made.go(31)
+        found = made.get("a")
+        assert found is not None
+        assert found["status"].get("phase") == "Running"
+
+
+def test_an_operation_whose_beginning_was_written_without_an_answer_goes_by_what_was_written() -> None:
+    """It had no targets. What has come meanwhile is none."""
+    with world() as made:
+        made.go(5)
+        made.api.lost_replies = 1
+        made.api.create("WorkspaceOperation", NAMESPACE, "stop", {"operation": "Stop", "selector": {}})
+        made.go(0.1)
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(60)
+        told = made.api.objects[("WorkspaceOperation", NAMESPACE, "stop")]["status"]
+        assert (told["phase"], told.get("total", 0)) == ("Complete", 0)
+        assert told.get("completionTime")
