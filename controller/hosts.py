@@ -167,6 +167,8 @@ class Hosts:
 
     async def _renew(self, name: str) -> None:
         host = self._hosts.pop(name)
+        if not host.cache.is_known():
+            self.problems[name] = HostUnreachable(host.cache.problem)  # as before: nothing new is known of it
         self._on_change(name, "")
         await self._let_go(host)
         await self._connect_until_done(name)

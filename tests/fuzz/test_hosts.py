@@ -377,3 +377,22 @@ def test_a_workspace_is_made_soon_after_its_host_was_made_again() -> None:
         made.api.create("DockerHost", "", HOST, HOST_SPEC)
         made.go(60)
         assert phase(made, "a") == "Running"
+
+
+@pytest.mark.parametrize("trouble", ["refuses", "hangs", "hangs when it is listed"])
+def test_a_host_that_is_away_for_long_is_told_once(trouble: str) -> None:
+    """Though it is connected to anew again and again."""
+    with world(HOST_SPEC | TLS) as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(10)
+        if trouble == "refuses":
+            made.host.faults.down = "connection refused"
+        elif trouble == "hangs":
+            made.host.faults.freeze()
+        else:
+            made.host.faults.hang("list", 10_000)
+        made.api.writes.clear()
+        connects = count_connects(made)
+        made.go(600)
+        assert connects
+        assert len(made.api.writes) <= 4, made.api.writes
