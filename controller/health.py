@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 API_SILENT = 15.0  # seconds without an answer of the API server until we are not ready
 WATCH_STALE = 60.0  # seconds that a watch may lack what lists show
+LISTS_OLD = 60.0  # seconds, three rounds: an API server that refuses all we ask for answers too
 SLACK = 5.0  # seconds; a list may show a change just before the watch brings it
 
 
@@ -92,7 +93,7 @@ def readiness(facts: Facts) -> list[Check]:
     """Whether changes are handled now, by us or, while we stand by, by the leader."""
     checks = [_api(facts)]
     for kind, watch in sorted(facts.watches.items()):
-        ok = watch.synced and watch.stale_for < WATCH_STALE
+        ok = watch.synced and watch.stale_for < WATCH_STALE and watch.list_age < LISTS_OLD
         checks.append(Check(f"watch {kind}", ok, _watch_detail(watch)))
     checks.append(Check("leader", True, "this one leads" if facts.leading else "standing by"))
     for name, host in sorted(facts.hosts.items()):

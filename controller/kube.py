@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import httpx2
 import msgspec
 from lightkube import AsyncClient, KubeConfig
-from lightkube.core.exceptions import ApiError
+from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
 from lightkube.types import PatchType
@@ -98,13 +99,21 @@ class Data:
         return f"Data({self.version})"
 
 
+def kubeconfig() -> KubeConfig:
+    """Which API server, as whom: what KUBECONFIG names, else the account of the Pod we run in, else ~/.kube/config.
+
+    (lightkube would take the account first.) Raises lightkube's ConfigError.
+    """
+    named = os.environ.get("KUBECONFIG")
+    return KubeConfig.from_file(named) if named else KubeConfig.from_env()
+
+
 class Kube:
     """The API server, for one process. All methods raise ApiUnavailable where there is no useful answer."""
 
-    def __init__(self, config: KubeConfig | None = None) -> None:
-        single = config.get() if config else None
+    def __init__(self, config: KubeConfig) -> None:
         self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
-        self._client = AsyncClient(config=single, timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
+        self._client = AsyncClient(config=config.get(), timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
         self.last_answer = float("-inf")  # monotonic seconds; any answer counts, a refusal too
         self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
 
@@ -154,8 +163,7 @@ class Kube:
 
     async def list_versions(self, kind: str) -> dict[tuple[str, str], tuple[str, str]]:
         """(namespace, name) -> (uid, resourceVersion) of all objects of a kind: complete, or an error."""
-        answer = await self._call(self._metadata(kind, "*"))
-        metas = (item.metadata for item in _VERSIONS.decode(answer.content).items or ())
+        metas = (item.metadata for item in await self._call(self._versions(kind)))
         return {(meta.namespace, meta.name): (meta.uid, meta.resourceVersion) for meta in metas}
 
     async def namespace_labels(self, name: str) -> dict[str, str]:
@@ -238,6 +246,9 @@ class Kube:
         _, _, items = await self._call(self._client._client.request("list", resource, **scope))
         return list(items)
 
+    async def _versions(self, kind: str) -> list[_Item]:
+        return _VERSIONS.decode((await self._metadata(kind, "*")).content).items or []
+
     async def _metadata(self, kind: str, namespace: str) -> Any:
         client: Any = self._client._client
         scope = {"namespace": namespace} if kind in NAMESPACED else {}
@@ -262,6 +273,8 @@ class Kube:
             raise _translated(error) from error
         except httpx2.HTTPError as error:
             raise ApiUnavailable(f"the API server can't be reached: {error!r}") from error
+        except (ConfigError, OSError, msgspec.DecodeError) as error:  # a token that is being renewed, a proxy's page
+            raise ApiUnavailable(f"no answer that can be used: {error!r}") from error
         finally:
             self._slots.release()
 

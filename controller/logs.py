@@ -44,6 +44,9 @@ def configure(log_format: str, level: str) -> None:
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("k8s_")}
     if record.exc_info:
+        kind, error, _ = record.exc_info
+        if kind is not None:
+            fields.setdefault("error", f"{kind.__name__}: {error}")
         fields["exception"] = logging.Formatter().formatException(record.exc_info)
     return fields
 
@@ -61,7 +64,10 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _time(record), "level": record.levelname.lower(), "message": _clean(record.getMessage())}
-        line |= {key: _clean(value) for key, value in _fields(record).items()}
+        fields = _fields(record)
+        if "exception" in fields:
+            fields["exception"] = fields["exception"][-VALUE_LIMIT:]  # what was raised stands last
+        line |= {key: _clean(value) for key, value in fields.items()}
         return json.dumps(line, ensure_ascii=False)
 
 

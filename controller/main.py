@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,12 +19,13 @@ from controller import __version__, logs
 from controller.app import App
 from controller.connect import connector
 from controller.filelock import FileLock, lock_path
-from controller.kube import Kube
+from controller.kube import Kube, kubeconfig
 from controller.lease import Leadership, Lease, Onlooker
 from controller.settings import Settings, parse
 
 lean.settle()
 logger = logging.getLogger(__name__)
+LEAVES_WITHIN = 3.0  # seconds, once all is done: a thread may hang in the lookup of a host's name for longer
 _M_ARENA_MAX = -8  # glibc's malloc.h
 
 
@@ -47,17 +50,18 @@ def _share_heaps() -> None:
 
 async def _run(settings: Settings) -> None:
     logger.info("starting", extra={"version": __version__})
+    config = kubeconfig()
 
     def leadership(cluster: str, on_change: Callable[[bool], None]) -> Leadership:
         if settings.dry_run:
             return Onlooker(on_change)
         if settings.leader_elect:
-            return Lease(AsyncClient(), settings.namespace, on_change)
+            return Lease(AsyncClient(config=config.get()), settings.namespace, on_change)
         return FileLock(lock_path(cluster), on_change)
 
     app = App(
         settings,
-        Kube(),
+        Kube(config),
         lambda cluster, kube, metrics: connector(cluster, kube, settings.namespace, metrics),
         leadership,
     )
@@ -66,6 +70,9 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, app.stop)
     await app.run()
     logger.info("stopped")
+    leaving = threading.Timer(LEAVES_WITHIN, os._exit, (0,))  # Python waits for its threads
+    leaving.daemon = True
+    leaving.start()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from controller.kube import ObjectRef
@@ -105,6 +105,8 @@ class Store(Generic[Parsed]):
             listed = ObjectRef(self.kind, *key, uid, version)
             if self._unreadable.get(key) == listed:
                 continue
+            if known is not None and known.ref == known_before.get(key) and _was_taken_back(listed, known.ref):
+                known.ref = replace(known.ref, resource_version="0")  # what was restored is taken in, old as it is
             if known is None or (known.ref != listed and not _is_older(listed, known.ref)):
                 stale.append(key)
         self.synced = True
@@ -114,6 +116,14 @@ class Store(Generic[Parsed]):
         if self._entries.pop(key, None) is not None:
             self._on_change(key)
             self.on_any_change(key)
+
+
+def _was_taken_back(listed: ObjectRef, known: ObjectRef) -> bool:
+    """Whether a list that was asked for after `known` came has an older version of it: etcd was restored."""
+    if listed.uid != known.uid or not _is_older(listed, known):
+        return False
+    logger.warning("an object has gone back to an older version", extra={"kind": known.kind, "object": known.name})
+    return True
 
 
 def _is_older(ref: ObjectRef, known: ObjectRef) -> bool:

@@ -147,8 +147,11 @@ async def _until_ended(operator: Coroutine[Any, Any, None], ending: asyncio.Even
 
 
 def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
-    """As lightkube does: the kubeconfig that is named, else the service account of the pod we run in."""
-    return kopf.login_with_kubeconfig(**arguments) or _by_environment(kopf.login_with_service_account(**arguments))
+    """As `kube.kubeconfig`: what KUBECONFIG names, else the account of the Pod we run in, else ~/.kube/config."""
+    account = None
+    if not os.environ.get("KUBECONFIG"):
+        account = _by_environment(kopf.login_with_service_account(**arguments))
+    return account or kopf.login_with_kubeconfig(**arguments)
 
 
 def _by_environment(found: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | None:

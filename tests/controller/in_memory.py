@@ -14,7 +14,7 @@ from controller.engine.memory_host import MemoryHost
 from controller.engine.protocol import Engine
 from controller.errors import HostUnreachable
 from controller.hosts import Connect
-from controller.kube import ApiUnavailable, Kube
+from controller.kube import ApiUnavailable, Kube, kubeconfig
 from controller.lease import Onlooker
 from controller.metrics import Metrics
 from controller.settings import Settings
@@ -42,7 +42,7 @@ async def running(host: MemoryHost, writes: list[tuple[str, str, float]] | None 
 
     `writes` gets the kind, the verb and the loop's time of each write to the API server.
     """
-    kube = Kube()
+    kube = Kube(kubeconfig())
     app = App(Settings(listen="127.0.0.1:0"), kube, _connect_to(host), lambda _, on_change: Onlooker(on_change))
     task = asyncio.create_task(app.run())
     try:

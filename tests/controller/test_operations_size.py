@@ -10,7 +10,7 @@ from controller.api import OperationResult, ResultState, WorkspaceOperation, Wor
 from controller.api.operation import MAX_TARGETS
 from controller.engine.memory_host import MemoryHost
 from controller.history import Now
-from controller.kube import Kube, ObjectRef
+from controller.kube import Kube, ObjectRef, kubeconfig
 from controller.operations.fit import fit, is_too_big
 from controller.operations.summary import summarize
 from devcluster import ControlPlane
@@ -22,7 +22,7 @@ NOW = Now(datetime(2026, 1, 1, tzinfo=UTC), 0.0)
 
 
 @pytest.fixture(autouse=True)
-def kubeconfig(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+def api_server(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
 
 
@@ -63,7 +63,7 @@ async def test_the_longest_messages_of_five_thousand_are_stored(kubectl: Kubectl
     full = summarize(operation, operation.status.model_copy(update={"start_time": NOW.wall}), results, NOW)
     assert not is_too_big(operation, full)
     meta = operation.metadata
-    kube = Kube()
+    kube = Kube(kubeconfig())
     try:
         ref = ObjectRef("WorkspaceOperation", namespace, meta.name, meta.uid, meta.resource_version)
         stored = await kube.patch_status(ref, fit(operation, full))

@@ -106,3 +106,9 @@ def test_a_watch_that_never_brought_anything_is_behind_too() -> None:
     missed.newer_in_list("Workspace", now=100.0, last_event=-math.inf)
     assert missed.stale_for("Workspace", now=161.0, last_event=-math.inf) == 61.0
     assert missed.stale_for("DockerHost", now=161.0, last_event=-math.inf) == 0.0
+
+
+def test_an_api_server_that_refuses_every_list_is_unready_but_alive() -> None:
+    refused = {"Workspace": WatchState(synced=True, list_age=61.0, event_age=70.0)}
+    assert passed(liveness(replace(WELL, watches=refused)))
+    assert not passed(readiness(replace(WELL, watches=refused)))

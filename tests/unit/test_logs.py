@@ -48,3 +48,22 @@ def test_a_text_line_can_not_be_forged(record: logging.LogRecord) -> None:
 
 def test_a_long_value_is_cut() -> None:
     assert len(json.loads(JsonFormatter().format(_record("x" * 100_000)))["message"]) == VALUE_LIMIT
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()], ids=["json", "text"])
+def test_what_was_raised_is_told_however_long_the_way_to_it(formatter: logging.Formatter) -> None:
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+        raise ValueError("THE REASON")
+
+    record = _record("failed")
+    try:
+        deep(60)
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    told = formatter.format(record)
+    assert "ValueError: THE REASON" in told
+    if isinstance(formatter, JsonFormatter):
+        assert json.loads(told)["exception"].endswith("ValueError: THE REASON")
+        assert json.loads(told)["error"] == "ValueError: THE REASON"

@@ -71,3 +71,22 @@ def test_the_end_of_an_earlier_object_of_that_name_is_no_end_of_this_one() -> No
     assert told.changes == ["uid-2"]
     told.store.apply(_object(7, uid="uid-2"), deleted=True)
     assert told.changes == ["uid-2", ""]
+
+
+def test_what_a_list_shows_in_an_older_version_than_before_it_is_taken_in_again() -> None:
+    """etcd was restored from a snapshot."""
+    told = Told()
+    told.store.apply(_object(50))
+    assert told.store.compare({KEY: ("uid-1", "7")}, told.store.refs()) == [KEY]
+    told.store.apply(_object(7))
+    told.store.apply(_object(8))
+    assert told.store.refs()[KEY].resource_version == "8"
+
+
+def test_a_list_that_is_older_than_what_came_meanwhile_takes_nothing_back() -> None:
+    told = Told()
+    told.store.apply(_object(5))
+    before = told.store.refs()
+    told.store.apply(_object(50))
+    assert told.store.compare({KEY: ("uid-1", "7")}, before) == []
+    assert told.store.refs()[KEY].resource_version == "50"

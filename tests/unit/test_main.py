@@ -1,0 +1,29 @@
+"""How the process ends."""
+
+import subprocess
+import sys
+import time
+
+LOOKS_UP_A_NAME = """
+import asyncio, sys, time
+from lightkube import KubeConfig
+from lightkube.config.models import Cluster, User
+from controller import main
+from controller.app import App
+
+async def run(app):
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+
+App.run = run
+main.kubeconfig = lambda: KubeConfig.from_one(cluster=Cluster(server="http://127.0.0.1:1"), user=User())
+sys.argv[1:] = []
+main.main()
+"""
+
+
+def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", LOOKS_UP_A_NAME], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert "stopped" in done.stderr
+    assert time.monotonic() - began < 40
