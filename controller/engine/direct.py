@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from controller.usage import Stats
 
 TIMEOUT = 10  # seconds, for each call
 STDOUT, STDERR = 1, 2
+_ENDS_WITHIN = 1.0  # seconds from the end of a command's output until the engine knows its exit code, at most
+_LOOK_AGAIN = 0.1  # seconds
+_CUT = "the connection was lost; the command goes on in the container: look for it there before you run it again"
 _CHUNK = 65536
 _FRAME = struct.Struct(">BxxxL")
 
@@ -180,9 +184,14 @@ class Session:
             self._client.exec_resize(self._number, height=rows, width=columns)
 
     def exit_code(self) -> int:
-        """How the command ended."""
+        """How the command ended. Raises HostUnreachable where it goes on: then it's the connection that ended."""
+        until = time.monotonic() + _ENDS_WITHIN
         with _told("exec"):
-            return int(self._client.exec_inspect(self._number)["ExitCode"] or 0)
+            while (code := self._client.exec_inspect(self._number)["ExitCode"]) is None:
+                if time.monotonic() >= until:
+                    raise HostUnreachable(_CUT)
+                time.sleep(_LOOK_AGAIN)
+        return int(code)
 
     def _receive(self) -> bytes:
         with _told("exec"):

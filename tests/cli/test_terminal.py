@@ -1,0 +1,66 @@
+"""exec between this terminal and an engine that is played here: what real ones seldom do."""
+
+import socket
+import struct
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from controller.cli.terminal import attach
+from controller.engine import direct
+from controller.engine.direct import Session
+from controller.errors import HostUnreachable
+
+
+class Client:
+    """Answers as the Docker SDK does, about one command."""
+
+    def __init__(self, *codes: int | None) -> None:
+        self.codes = list(codes)  # what inspect says; the last one stays
+
+    def exec_inspect(self, number: str) -> dict[str, Any]:
+        """How the command stands."""
+        code = self.codes.pop(0) if len(self.codes) > 1 else self.codes[0]
+        return {"ID": number, "Running": code is None, "ExitCode": code}
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The connection of a command: our end and the engine's."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def session(client: Client, ours: socket.socket, tty: bool = False) -> Session:
+    """What `run` gives for a command that was started."""
+    response = SimpleNamespace(raw=SimpleNamespace(_fp=SimpleNamespace(fp=ours.makefile("rb"))))
+    return Session(client, "1", response, tty)
+
+
+def say(engine: socket.socket, text: bytes) -> None:
+    """The command's output."""
+    engine.sendall(struct.pack(">BxxxL", 1, len(text)) + text)
+
+
+def test_a_connection_that_ends_before_the_command_is_told_and_no_success(
+    line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(direct, "_ENDS_WITHIN", 0.0)
+    ours, engine = line
+    say(engine, b"half of it\n")
+    engine.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(HostUnreachable, match="the connection was lost; the command goes on"):
+        attach(session(Client(None), ours), stdin=False, tty=False)
+    assert capfd.readouterr().out == "half of it\n"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_an_exit_code_that_comes_after_the_output_is_waited_for(
+    code: int, line: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, engine = line
+    engine.shutdown(socket.SHUT_RDWR)
+    assert attach(session(Client(None, code), ours), stdin=False, tty=False) == code
