@@ -60,7 +60,7 @@ def workspace(
     """Workspaces on Docker hosts: list, explain, start, stop, restart, look inside.
 
     Also works as a kubectl plugin: kubectl workspace VERB. Options come after the verb. Exit codes: 0 done, 1 failed,
-    2 used wrongly, 130 interrupted.
+    2 used wrongly, 130 interrupted, 141 the reader of the output is gone.
 
     \b
     Examples:

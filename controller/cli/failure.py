@@ -1,4 +1,7 @@
-"""What goes wrong, told in one line with what to do, and an exit code: 0 done, 1 failed, 2 used wrongly."""
+"""What goes wrong, told in one line with what to do, and an exit code: 0 done, 1 failed, 2 used wrongly.
+
+130 and 141 are those of a shell for a command that SIGINT and SIGPIPE ended.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class VerbGroup(TyperGroup):
             raise typer.Exit(1) from None
         except BrokenPipeError:  # the reader (`| head`) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
-            raise typer.Exit(0) from None
+            raise typer.Exit(141) from None  # what was not printed could be what failed
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,17 @@ def test_the_samples_are_valid() -> None:
 def test_a_file_that_is_not_there_is_told_in_one_line() -> None:
     answer = run("validate", "-f", "nowhere.yaml")
     assert (answer.code, answer.err) == (1, "Error: nowhere.yaml: no such file or folder\n")
+
+
+def test_a_reader_that_has_seen_enough_makes_no_success_of_it(tmp_path: Path) -> None:
+    (tmp_path / "many.yaml").write_text("\n---\n".join([f"{HEADER}spec: {{tty: soon}}"] * 50))
+    program = "import sys; from controller.cli import main; sys.stdin.readline(); main()"
+    command = [sys.executable, "-c", program, "validate", "-f", str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(b"go on\n")
+    assert (process.returncode, said) == (141, b"")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a: \x01", b"a: [", b"{{ template }}", b"? [a]\n: b"], ids=repr)
