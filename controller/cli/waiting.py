@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from controller.api import RESTARTED_AT, bounded
+from controller.api.model import RESTART_REQUEST_LENGTH
 from controller.cli.cluster import Cluster, NotFound, Object
 from controller.cli.failure import Failure
 from controller.cli.output import clean, console, duration
@@ -17,6 +19,7 @@ from controller.cli.workspaces import condition, full_name, is_seen, is_true, st
 
 INTERVAL = 0.5  # seconds between two looks
 SLOW_INTERVAL = 1.0  # where a look is a list
+STALLED_GRACE = 10.0  # seconds for a restart request to be taken up by a Workspace that is stalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,17 @@ def wait_for_workspaces(cluster: Cluster, asked: Sequence[Object], limit: float)
     """
     by_key = {_key(workspace): workspace for workspace in asked}
     now: dict[tuple[str, str], Object | None] = dict(by_key)
+    outcomes: dict[tuple[str, str], Outcome | None] = {}
+    began = time.monotonic()
 
     def look() -> int:
         now.update(_current(cluster, by_key))
-        return sum(_settled(now[key], before) is not None for key, before in by_key.items())
+        elapsed = time.monotonic() - began
+        outcomes.update({key: _settled(now[key], before, elapsed) for key, before in by_key.items()})
+        return sum(outcome is not None for outcome in outcomes.values())
 
-    _until_all(look, len(by_key), limit, lambda: _first_unsettled(now, by_key))
-    outcomes = [(now[key] or before, _settled(now[key], before)) for key, before in by_key.items()]
-    return [w for w, _ in outcomes], [o for _, o in outcomes if o is not None and o.reason]
+    _until_all(look, len(by_key), limit, lambda: _first_unsettled(now, outcomes))
+    return [now[key] or by_key[key] for key in by_key], [o for o in outcomes.values() if o is not None and o.reason]
 
 
 def wait_for_operations(cluster: Cluster, asked: Sequence[Object], limit: float) -> tuple[list[Object], list[Outcome]]:
@@ -115,27 +121,38 @@ def _current(cluster: Cluster, keys: dict[tuple[str, str], Object]) -> dict[tupl
     return found
 
 
-def _settled(now: Object | None, asked: Object) -> Outcome | None:
-    """How it ended, with a reason where it failed; None while it is on its way."""
+def _settled(now: Object | None, asked: Object, elapsed: float) -> Outcome | None:
+    """How it ended, with a reason where it failed; None while it is on its way, `elapsed` seconds after it began."""
     name = asked["metadata"]["name"]
     if now is None or now["metadata"]["uid"] != asked["metadata"]["uid"]:
         return Outcome(name, "Deleted", "it was deleted meanwhile")
-    annotations = asked["metadata"].get("annotations") or {}
-    request = annotations.get("aicli.dev/restartedAt")
-    if not is_seen(now) or (request and status_of(now).get("lastRestartRequest") != request):
-        return None
-    if is_true(now, "Ready"):
+    taken_up = is_seen(now) and _is_restart_taken_up(now, asked)
+    if taken_up and is_true(now, "Ready"):
         return Outcome(name, "", "")
-    if is_true(now, "Stalled"):
+    if is_true(now, "Stalled") and (taken_up or elapsed >= STALLED_GRACE):
         stalled = condition(now, "Stalled")
         return Outcome(name, stalled.get("reason") or "Stalled", stalled.get("message") or "")
     return None
 
 
-def _first_unsettled(now: dict[tuple[str, str], Object | None], asked: dict[tuple[str, str], Object]) -> str:
-    for key, before in asked.items():
+def _is_restart_taken_up(now: Object, asked: Object) -> bool:
+    """Whether the controller acted on our restart request or on what came in its place; True where there is none.
+
+    It acts on none while it refuses the spec: the Workspace stays stalled, as one does for a moment that had given up.
+    """
+    ours, current = _restart_request(asked), _restart_request(now)
+    return not ours or not current or status_of(now).get("lastRestartRequest") in (ours, current)
+
+
+def _restart_request(workspace: Object) -> str | None:
+    request = (workspace["metadata"].get("annotations") or {}).get(RESTARTED_AT)
+    return None if request is None else bounded(request, RESTART_REQUEST_LENGTH)
+
+
+def _first_unsettled(now: dict[tuple[str, str], Object | None], outcomes: dict[tuple[str, str], Outcome | None]) -> str:
+    for key, outcome in outcomes.items():
         current = now[key]
-        if current is not None and _settled(current, before) is None:
+        if current is not None and outcome is None:
             if not is_seen(current):
                 return f"{full_name(current)} was not looked at yet: does the controller run?"
             ready = condition(current, "Ready")
