@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from controller.api import DockerHost, HostPolicy, Workspace, WorkspaceStatus
 from controller.cli.access import OutOfReach, connect, told
@@ -26,6 +26,7 @@ from controller.observed import Container, ContainerState, Observed
 from controller.plan import Plan
 from controller.plan import plan as decide
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _OTHER_SPEC = re.compile(r"the container was made from another spec \((\w+)\)")  # in pendingChanges
 
 
@@ -118,7 +119,7 @@ class Planner:
     def _find_host(self, name: str) -> _Host:
         policy = None
         try:
-            policy = DockerHost.model_validate(self.cluster.get("DockerHost", name)).spec.policy
+            policy = _parsed(DockerHost, self.cluster.get("DockerHost", name)).spec.policy
         except NotFound:
             return _Host(missing=True)
         except Forbidden:
@@ -172,11 +173,22 @@ class Planner:
 
 def parse(raw: Mapping[str, Any]) -> Workspace:
     """A Workspace of the API server or a checked manifest. Raises Failure."""
+    return _parsed(Workspace, raw)
+
+
+def _parsed(model: type[_Model], raw: Mapping[str, Any]) -> _Model:
     try:
-        return Workspace.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        name = raw["metadata"]["name"]
-        raise Failure(f"Workspace {name!r} has fields that this version of kubectl-workspace does not know") from error
+        raise _newer(model.__name__, raw["metadata"]["name"], "fields") from error
+
+
+def _newer(kind: str, name: str, what: str) -> Failure:
+    """About an object of a newer controller and its CRDs."""
+    return Failure(
+        f"{kind} {name!r} has {what} that this version of kubectl-workspace does not know: install the version of the "
+        "controller"
+    )
 
 
 def _from_status(running: Workspace, desired: Desired, now: Now) -> tuple[Observed, str]:
@@ -191,7 +203,7 @@ def _from_status(running: Workspace, desired: Desired, now: Now) -> tuple[Observ
     container = Container(
         id=status.container_id,
         name=status.container_name or desired.container_name,
-        state=ContainerState(status.container_state or "running"),
+        state=_state(running),
         labels={
             LABEL_UID: running.metadata.uid,
             LABEL_CONFIG_HASH: _hash_made_from(running),
@@ -205,6 +217,13 @@ def _from_status(running: Workspace, desired: Desired, now: Now) -> tuple[Observ
         exit_code=(ended.exit_code or 0) if ended else 0,
     )
     return Observed((container,)), f"container {container.id[:12]} {container.state}"
+
+
+def _state(running: Workspace) -> ContainerState:
+    try:
+        return ContainerState(running.status.container_state or "running")
+    except ValueError as error:
+        raise _newer("Workspace", running.metadata.name, "a status.containerState") from error
 
 
 def _hash_made_from(running: Workspace) -> str:

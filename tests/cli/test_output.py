@@ -1,13 +1,17 @@
 """What tables and words look like."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from controller.api import Workspace
+from controller.api import HostPolicy, Workspace
 from controller.cli import output, planning
 from controller.cli.description import describe
+from controller.cli.failure import Failure
 from controller.cli.options import seconds
+from controller.cli.planning import Planner
+from controller.desired import make_desired
 from controller.history import Now
 from tests.unit.api.objects import workspace
 
@@ -62,6 +66,32 @@ def test_a_try_that_was_due_long_ago_is_one_of_now() -> None:
     seen = Workspace.model_validate({**workspace({"generation": 1}), "status": status})
     (note,) = planning._notes(seen, planning._Host(missing=True), Now(datetime(2026, 1, 1, 0, 1, tzinfo=UTC), 0.0))
     assert note.endswith("the next try is in 0s")
+
+
+NEWER = "that this version of kubectl-workspace does not know: install the version of the controller"
+
+
+class Newer:
+    """An API server whose CRDs are newer than this command."""
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """A DockerHost with a field that nobody knows here."""
+        spec = {"endpoint": "unix:///nowhere.sock", "policy": {"newInV2": True}}
+        return {"apiVersion": "aicli.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_plan_for_a_host_of_newer_crds_says_so() -> None:
+    newer: Any = Newer()
+    with pytest.raises(Failure, match=f"DockerHost 'h' has fields {NEWER}"):
+        Planner(newer, None)._host("h")
+
+
+def test_a_plan_from_a_status_of_a_newer_controller_says_so() -> None:
+    status = {"observedGeneration": 1, "phase": "Running", "containerID": "f" * 64, "containerState": "hibernated"}
+    seen = Workspace.model_validate({**workspace({"generation": 1}), "status": status})
+    desired = make_desired(seen, HostPolicy(), "", {})
+    with pytest.raises(Failure, match=f"has a status.containerState {NEWER}"):
+        planning._from_status(seen, desired, Now(datetime(2026, 1, 1, tzinfo=UTC), 0.0))
 
 
 def test_a_workspace_that_no_controller_has_seen_is_described_as_such() -> None:
