@@ -49,11 +49,15 @@ class Unreadable(Failure):
 def files(paths: Sequence[str]) -> Iterator[str]:
     """The files behind files, folders (all below, hidden ones not) and `-`, in order. Raises Failure."""
     for path in paths:
-        if path == STDIN or Path(path).is_file():
+        if not path:
+            raise Failure("-f '': is no file or folder: is a variable of your script empty? (. is the current folder)")
+        if path == STDIN:
             yield path
         elif Path(path).is_dir():
             inside = (p for p in sorted(Path(path).rglob("*")) if p.suffix in SUFFIXES and p.is_file())
             yield from (str(p) for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts))
+        elif Path(path).exists():  # a pipe is no regular file, such as of <(kustomize build .)
+            yield path
         else:
             raise Failure(f"{path}: no such file or folder")
 
@@ -84,6 +88,8 @@ def _read(source: str, loader: Loader) -> Iterator[Document]:
 
 
 def _text(file: str) -> str:
+    if file == STDIN and sys.stdin is None:
+        raise Failure("stdin: is closed: pipe the manifests in, or name a file with -f")
     try:
         return (sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()).decode()
     except OSError as error:

@@ -20,6 +20,7 @@ from tests.unit.api.cases import CASES
 from tests.unit.api.objects import workspace
 
 HEADER = "apiVersion: aicli.dev/v1alpha1\nkind: Workspace\nmetadata: {name: a}\n"
+PROGRAM = "from controller.cli import main; main()"
 MULTIPLIED = "[&a0 [x], " + ", ".join(f"&a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 9)) + "]"  # 9**8 strings
 TEXTS = {
     "a date as a string": ("spec: {owner: 2024-01-02}", True),
@@ -216,6 +217,24 @@ def test_the_samples_are_valid() -> None:
 def test_a_file_that_is_not_there_is_told_in_one_line() -> None:
     answer = run("validate", "-f", "nowhere.yaml")
     assert (answer.code, answer.err) == (1, "Error: nowhere.yaml: no such file or folder\n")
+
+
+def test_a_pipe_is_read_as_a_file_is() -> None:
+    script = 'echo "$2" | "$0" -c "$1" validate -f <(echo "$2") -f /dev/stdin'
+    command = ["bash", "-c", script, sys.executable, PROGRAM, f"{HEADER}spec: {{tty: soon}}"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert [line.split(": ")[1:3] for line in told.splitlines()] == [["Workspace/a", "spec.tty"]] * 2
+
+
+def test_an_empty_name_of_a_file_is_not_the_current_folder() -> None:
+    answer = run("validate", "-f", "")
+    assert (answer.code, answer.err.startswith("Error: -f '': is no file or folder")) == (1, True)
+
+
+def test_a_closed_stdin_is_told() -> None:
+    command = ["sh", "-c", '"$0" -c "$1" validate -f - <&-', sys.executable, PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith("Error: stdin: is closed")) == (1, True)
 
 
 def test_a_reader_that_has_seen_enough_makes_no_success_of_it(tmp_path: Path) -> None:
