@@ -17,9 +17,16 @@ def moment(text: str | datetime) -> datetime:
     if isinstance(text, datetime):
         return text
     try:
+        return _absolute(text) or datetime.now(UTC) - timedelta(seconds=seconds(text))
+    except OverflowError as error:
+        raise typer.BadParameter(f"{text!r} is too far away: write a time after the year 1") from error
+
+
+def _absolute(text: str) -> datetime | None:
+    try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
-        return datetime.now(UTC) - timedelta(seconds=seconds(text))
+        return None
 
 
 def lines(text: str | int) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?")  # more digits fit no float
 _PATIENCE = 600.0  # seconds for --wait without --timeout
 
 

@@ -83,6 +83,10 @@ WRONG = {
     "plan a -f b.yaml": PLAN,
     "logs": "Missing argument 'name'.",
     "logs a --since yesterday": "Invalid value for '--since': 'yesterday' is no duration: write 90s, 5m or 1h30m",
+    "logs a --since 99999999h": "Invalid value for '--since': '99999999h' is too far away: write a time after the year",
+    "logs a --since 9999-12-31T23:59:59-10:00": "Invalid value for '--since': '9999-12-31T23:59:59-10:00' is too far",
+    f"stop a --wait --timeout {'9' * 400}": "Invalid value for '--timeout': '999",
+    f"stop a --wait --timeout {'9' * 5000}": "Invalid value for '--timeout': '999",
     "logs a --tail x": "Invalid value for '--tail': 'x' is no number of lines: write 0 or more",
     "logs a --tail -1": "Invalid value for '--tail': '-1' is no number of lines: write 0 or more",
     "exec": "Missing argument 'name'.",
@@ -94,7 +98,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong[:80])
 def test_wrong_use_is_exit_code_2_with_one_line_that_says_why(wrong: str) -> None:
     answer = run(*wrong.split(), env={"KUBECONFIG": "/nowhere"})
     assert answer.code == 2
