@@ -36,13 +36,29 @@ def follow(cluster: Cluster, namespace: str | None, selector: str | None) -> Non
 
 
 def _read(cluster: Cluster, namespace: str | None, selector: str | None, changes: queue.Queue[Change]) -> None:
+    known: dict[str, Object] = {}
     while True:
         try:
-            for change in cluster.watch("Workspace", namespace, selector):
+            for change in _changes(cluster, namespace, selector, known):
                 changes.put(change)
         except Failure as failure:
             changes.put(failure)
         time.sleep(RETRY)
+
+
+def _changes(
+    cluster: Cluster, namespace: str | None, selector: str | None, known: dict[str, Object]
+) -> Iterator[tuple[str, Object]]:
+    """Those of one watch. It tells nothing of what was deleted before it began: what is `known` is compared first."""
+    if known:
+        there = {workspace["metadata"]["uid"] for workspace in cluster.select("Workspace", namespace, selector)}
+        yield from [("DELETED", known.pop(uid)) for uid in known.keys() - there]
+    for event, workspace in cluster.watch("Workspace", namespace, selector):
+        if event == "DELETED":
+            known.pop(workspace["metadata"]["uid"], None)
+        else:
+            known[workspace["metadata"]["uid"]] = workspace
+        yield event, workspace
 
 
 def _draw(out: Console, changes: queue.Queue[Change], namespaces: bool) -> None:
