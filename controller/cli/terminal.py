@@ -8,8 +8,8 @@ import signal
 import sys
 import termios
 import tty as terminal_mode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -72,11 +72,23 @@ def _raw_terminal(session: Session) -> Iterator[None]:
         session.resize(size.lines, size.columns)
 
     before = termios.tcgetattr(source)
-    resized = signal.signal(signal.SIGWINCH, tell_size)
+    handlers: dict[int, Callable[..., None]] = {
+        signal.SIGWINCH: tell_size,
+        signal.SIGTERM: _leave,
+        signal.SIGHUP: _leave,
+    }
+    replaced = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         terminal_mode.setraw(source, termios.TCSADRAIN)  # what was typed ahead is kept
         tell_size()
         yield
     finally:
-        termios.tcsetattr(source, termios.TCSADRAIN, before)
-        signal.signal(signal.SIGWINCH, resized)
+        with suppress(termios.error):  # after a SIGHUP there may be none any more
+            termios.tcsetattr(source, termios.TCSADRAIN, before)
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _: object) -> None:
+    """The way out through `finally`: the signal itself would leave the terminal raw."""
+    raise SystemExit(128 + number)

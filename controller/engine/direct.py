@@ -36,6 +36,7 @@ TIMEOUT = 10  # seconds, for each call
 STDOUT, STDERR = 1, 2
 _ENDS_WITHIN = 1.0  # seconds from the end of a command's output until the engine knows its exit code, at most
 _LOOK_AGAIN = 0.1  # seconds
+_RESIZE_TIMEOUT = 1.0  # seconds
 _CUT = "the connection was lost; the command goes on in the container: look for it there before you run it again"
 _CHUNK = 65536
 _FRAME = struct.Struct(">BxxxL")
@@ -179,9 +180,10 @@ class Session:
                 socket.socket.shutdown(self._socket, socket.SHUT_WR)  # an SSLSocket's own would end reading too
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tells the size of the terminal. Does nothing once the command has ended."""
-        with suppress(docker.errors.APIError):
-            self._client.exec_resize(self._number, height=rows, width=columns)
+        """Tells the size of the terminal, if the engine takes it soon: bytes wait meanwhile."""
+        with suppress(docker.errors.DockerException, requests.RequestException, OSError):
+            url = self._client._url("/exec/{0}/resize", self._number)
+            self._client._post(url, params={"h": rows, "w": columns}, timeout=_RESIZE_TIMEOUT).close()
 
     def exit_code(self) -> int:
         """How the command ended. Raises HostUnreachable where it goes on: then it's the connection that ended."""

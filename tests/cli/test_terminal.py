@@ -1,13 +1,19 @@
 """exec between this terminal and an engine that is played here: what real ones seldom do."""
 
+import pty
+import signal
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
+from controller.cli import terminal
 from controller.cli.terminal import attach
 from controller.engine import direct
 from controller.engine.direct import Session
@@ -19,6 +25,15 @@ class Client:
 
     def __init__(self, *codes: int | None) -> None:
         self.codes = list(codes)  # what inspect says; the last one stays
+        self.trouble: Exception = requests.ConnectionError("reset")  # what comes of a resize
+
+    def _url(self, path: str, number: str) -> str:
+        return path.format(number)
+
+    def _post(self, *_: object, **__: object) -> None:
+        raise self.trouble
+
+    exec_resize = _post
 
     def exec_inspect(self, number: str) -> dict[str, Any]:
         """How the command stands."""
@@ -64,3 +79,33 @@ def test_an_exit_code_that_comes_after_the_output_is_waited_for(
     ours, engine = line
     engine.shutdown(socket.SHUT_RDWR)
     assert attach(session(Client(None, code), ours), stdin=False, tty=False) == code
+
+
+@pytest.mark.parametrize(
+    "trouble", [requests.ConnectionError(), requests.ReadTimeout(), ConnectionResetError()], ids=repr
+)
+def test_a_size_that_the_engine_does_not_take_ends_nothing(
+    trouble: Exception, line: tuple[socket.socket, socket.socket]
+) -> None:
+    client = Client(0)
+    client.trouble = trouble
+    session(client, line[0], tty=True).resize(24, 80)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_exec_leaves_the_terminal_as_it_was(
+    number: signal.Signals, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = pty.openpty()
+    handler = signal.signal(number, lambda *_: None)  # without the fix it would end the tests
+    try:
+        with open(slave) as stdin, open(master):
+            monkeypatch.setattr(sys, "stdin", stdin)
+            before = termios.tcgetattr(slave)
+            raw = terminal._raw_terminal(session(Client(0), line[0], tty=True))
+            with pytest.raises(SystemExit) as left, raw:
+                signal.raise_signal(number)
+            assert left.value.code == 128 + number
+            assert termios.tcgetattr(slave) == before
+    finally:
+        signal.signal(number, handler)
