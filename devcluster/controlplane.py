@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from devcluster import binaries, kubeconfig, ports
+from devcluster import binaries, files, kubeconfig, ports
 from devcluster.pki import Authority, Pair, service_account_key
 from devcluster.process import Process, StartError
 
@@ -23,6 +23,7 @@ _CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "validatingadmissionpolicy-status-controller",
 )
+_PORTS = ("etcd", "etcd-peer", "apiserver", "controller-manager")
 _ADMIN_GROUP = "system:masters"
 _BIND_RACE = "address already in use"
 
@@ -154,10 +155,11 @@ class ControlPlane:
         return self.directory / "ports.json"
 
     def _read_ports(self) -> dict[str, int]:
-        if not self._ports_file.exists():
-            names = ("etcd", "etcd-peer", "apiserver", "controller-manager")
-            self._ports_file.write_text(json.dumps({name: ports.free_port() for name in names}))
-        chosen: dict[str, int] = json.loads(self._ports_file.read_text())
+        kept = files.read_json(self._ports_file)
+        if isinstance(kept, dict) and all(isinstance(kept.get(name), int) for name in _PORTS):
+            return kept
+        chosen = {name: ports.free_port() for name in _PORTS}
+        files.replace(self._ports_file, json.dumps(chosen).encode())
         return chosen
 
     def _etcd(self) -> Process:

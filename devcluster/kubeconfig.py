@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from devcluster import files
 from devcluster.pki import Pair
 
 
@@ -35,9 +36,6 @@ def _write(path: Path, server: str, ca: Path, login: dict[str, str]) -> Path:
         "current-context": "devcluster",
     }
     text = yaml.safe_dump(content, sort_keys=False)
-    if not path.exists() or path.read_text() != text:
-        part = path.with_suffix(".part")
-        part.touch(mode=0o600)
-        part.write_text(text)
-        part.replace(path)
+    if not path.exists() or path.read_bytes() != text.encode():
+        files.replace(path, text.encode(), mode=0o600)
     return path

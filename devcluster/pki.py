@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from devcluster import files
 
 _LIFETIME = datetime.timedelta(days=3650)
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -33,7 +37,7 @@ class Authority:
         self._directory = directory
         self._own = Pair(directory / f"{name}.crt", directory / f"{name}.key")
         self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        if not self._own.key.exists():
+        if not _is_whole(self._own, self._own):
             self._make_own()
 
     @property
@@ -62,7 +66,7 @@ class Authority:
 
     def _issue(self, file: str, user: str, groups: Sequence[str], usages: Sequence[x509.ObjectIdentifier]) -> Pair:
         pair = Pair(self._directory / f"{file}.crt", self._directory / f"{file}.key")
-        if pair.key.exists():
+        if _is_whole(pair, self._own):
             return pair
         names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, user)])
@@ -82,10 +86,36 @@ class Authority:
 
 def service_account_key(path: Path) -> Path:
     """An RSA key that signs service account tokens, made once; the API server takes its public half from it."""
-    if not path.exists():
+    if _key(path) is None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        _write_secret(path, _pem(key, serialization.PrivateFormat.TraditionalOpenSSL))
+        files.replace(path, _pem(key, serialization.PrivateFormat.TraditionalOpenSSL), mode=0o600)
     return path
+
+
+def _is_whole(pair: Pair, issuer: Pair) -> bool:
+    """Whether the files hold a key and its certificate, from the issuer as it is now: it may have been made anew."""
+    key, certificate, authority = _key(pair.key), _certificate(pair.certificate), _certificate(issuer.certificate)
+    if key is None or certificate is None or authority is None:
+        return False
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return certificate.public_key() == key.public_key()
+
+
+def _key(path: Path) -> PrivateKeyTypes | None:
+    try:
+        return serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _certificate(path: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: _Key) -> x509.CertificateBuilder:
@@ -107,14 +137,9 @@ def _addresses() -> x509.SubjectAlternativeName:
 
 
 def _write(pair: Pair, certificate: x509.Certificate, key: _Key) -> None:
-    pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    _write_secret(pair.key, _pem(key, serialization.PrivateFormat.PKCS8))
+    files.replace(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+    files.replace(pair.key, _pem(key, serialization.PrivateFormat.PKCS8), mode=0o600)
 
 
 def _pem(key: _Key | rsa.RSAPrivateKey, form: serialization.PrivateFormat) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content)

@@ -11,7 +11,7 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 
-from devcluster import binaries, ports
+from devcluster import binaries, files, ports
 from devcluster import supervisor as supervision
 from devcluster.controlplane import ControlPlane
 from devcluster.paths import REPOSITORY, state_dir
@@ -89,9 +89,12 @@ def supervisor() -> Process:
 def _controller_port() -> int:
     """The port of its metrics: the usual one, unless that was taken when the first controller was started here."""
     file = state_dir() / "controller.port"
-    if not file.exists():
-        file.write_text(str(_USUAL_PORT if ports.is_free(_USUAL_PORT) else ports.free_port()))
-    return int(file.read_text())
+    kept = files.read_json(file)
+    if isinstance(kept, int):
+        return kept
+    chosen = _USUAL_PORT if ports.is_free(_USUAL_PORT) else ports.free_port()
+    files.replace(file, str(chosen).encode())
+    return chosen
 
 
 def _controller_ready(port: int) -> bool:
@@ -104,12 +107,20 @@ def _controller_ready(port: int) -> bool:
 
 def remember(made: Made) -> None:
     """Note for which cluster and engine containers are made."""
-    _made_file().write_text(json.dumps([made.cluster, made.endpoint]))
+    files.replace(_made_file(), json.dumps([made.cluster, made.endpoint]).encode())
 
 
 def remembered() -> Made | None:
     """What was noted by the last ``make up`` with the embedded control plane."""
-    return Made(*json.loads(_made_file().read_text())) if _made_file().exists() else None
+    match files.read_json(_made_file()):
+        case [str(cluster), str(endpoint)]:
+            return Made(cluster, endpoint)
+    if _made_file().exists():
+        say(
+            f"{_made_file()} is damaged: which containers were made is not known. "
+            "See for any that are left: docker ps --all --filter label=aicli.dev/cluster"
+        )
+    return None
 
 
 def _made_file() -> Path:
