@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ import docker.errors
 
 from devcluster import packages, sample
 from devcluster.paths import state_dir
-from devcluster.process import Process
+from devcluster.process import Process, start_time
 from devcluster.report import DevclusterError, say
 
 _DEFAULT = "unix:///var/run/docker.sock"
 _CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
+_PID_FILE = Path("/var/run/docker.pid")
 _PULL_SECONDS = 20
 
 
@@ -59,7 +61,7 @@ def stop() -> None:
     if dockerd.running:
         dockerd.stop()
         containerd.stop()
-        _CONTAINERD_SOCKET.unlink(missing_ok=True)  # a dockerd started later would wait for it
+        _remove_dead_socket()  # a dockerd started later would wait for it
 
 
 def processes() -> tuple[Process, Process]:
@@ -109,14 +111,14 @@ def _client(base_url: str, timeout: int) -> Iterator[docker.APIClient]:
 
 
 def _refuse_what_we_cannot_start() -> None:
-    socket = Path(urlparse(endpoint()).path)
-    if socket.exists() and not os.access(socket, os.R_OK | os.W_OK):
-        raise DevclusterError(f"You may not use Docker at {socket}: join the group docker, or run this as root.")
+    path = Path(urlparse(endpoint()).path)
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise DevclusterError(f"You may not use Docker at {path}: join the group docker, or run this as root.")
     if endpoint() != _DEFAULT:
         raise DevclusterError(f"No Docker Engine answers at DOCKER_HOST={endpoint()}: start it, or unset DOCKER_HOST.")
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise DevclusterError(
-            f"No Docker Engine answers at {socket}. Start it (sudo systemctl start docker), or install Docker; "
+            f"No Docker Engine answers at {path}. Start it (sudo systemctl start docker), or install Docker; "
             "as root on Debian this command does both."
         )
 
@@ -124,8 +126,48 @@ def _refuse_what_we_cannot_start() -> None:
 def _start_child() -> None:
     """containerd is a process of its own, as under an init system, so that it outlives a dockerd that is killed."""
     dockerd, containerd = processes()
-    if not containerd.running:
-        _CONTAINERD_SOCKET.unlink(missing_ok=True)
+    if not dockerd.running:
+        _refuse_a_second_dockerd()
+        _PID_FILE.unlink(missing_ok=True)
+    if not containerd.running and not _somebody_accepts(_CONTAINERD_SOCKET):
+        _remove_dead_socket()
         containerd.start()
-    Path("/var/run/docker.pid").unlink(missing_ok=True)
     dockerd.start()
+
+
+def _refuse_a_second_dockerd() -> None:
+    """One that is only slow to answer has its containers in the same folder as ours would: two would ruin it."""
+    pid = _pid_of_dockerd()
+    if pid is not None:
+        raise DevclusterError(
+            f"A dockerd (pid {pid} in {_PID_FILE}) runs and does not answer at {endpoint()}. "
+            f"Wait until it does, or see its log and end it (kill {pid}); then run this again."
+        )
+
+
+def _pid_of_dockerd() -> int | None:
+    """The pid that Docker's pid file names, unless its dockerd has ended: the number may be another program's now."""
+    try:
+        pid = int(_PID_FILE.read_text())
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return pid if name == "dockerd" and start_time(pid) is not None else None
+
+
+def _remove_dead_socket() -> None:
+    if not _somebody_accepts(_CONTAINERD_SOCKET):
+        _CONTAINERD_SOCKET.unlink(missing_ok=True)
+
+
+def _somebody_accepts(path: Path) -> bool:
+    """Whether a server accepts there; one whose queue is full (it is paused, or busy) does, when it gets to it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
