@@ -35,8 +35,10 @@ class Settings:
 
     @property
     def address(self) -> tuple[str, int]:
-        """`listen`, taken apart."""
-        host, _, port = self.listen.rpartition(":")
+        """`listen`, taken apart. Raises ValueError: a port alone is no wish to listen on every address."""
+        host, colon, port = self.listen.rpartition(":")
+        if not colon:
+            raise ValueError(f"{self.listen!r} is not ADDRESS:PORT")
         return host.strip("[]"), int(port)
 
 
