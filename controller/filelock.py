@@ -61,17 +61,37 @@ class FileLock:
 
     def _try(self) -> bool:
         try:
-            file = _open(self._path)
+            file = take(self._path)
         except OSError as error:
             logger.warning("the lock file can't be opened", extra={"lock": str(self._path), "error": str(error)})
             return False
-        if not _lock(file, self._path):
-            os.close(file)
+        if file is None:
             return False
         self._file = file
         self.leading.set()
         self._on_change(True)
         return True
+
+
+def take(path: Path) -> int | None:
+    """The open file that holds the lock until it is closed; None while another one holds it. Raises OSError."""
+    file = _open(path)
+    if _lock(file, path):
+        return file
+    os.close(file)
+    return None
+
+
+def holder(path: Path) -> int | None:
+    """The pid of the process that holds the lock, where the kernel tells: not of one in another container."""
+    try:
+        locked = path.stat()
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return None
+    name = f"{os.major(locked.st_dev):02x}:{os.minor(locked.st_dev):02x}:{locked.st_ino}"
+    pids = [int(pid) for _, kind, _, _, pid, file, *_ in locks if kind == "FLOCK" and file == name]
+    return next((pid for pid in pids if pid > 0), None)
 
 
 def _open(path: Path) -> int:

@@ -1,5 +1,6 @@
 """``make up``, ``make down`` and ``make clean``, each in the order in which things depend on each other."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from controller import filelock
 from devcluster import local_engine, session
 from devcluster.paths import REPOSITORY, state_dir
 from devcluster.process import StartError
@@ -56,16 +58,10 @@ def clean() -> None:
     """Remove the containers of the embedded control plane's Workspaces, then the control plane with its data."""
     _stop_controller()
     made = session.remembered()
-    if made is not None:
-        if made.endpoint == local_engine.endpoint():
-            local_engine.ensure()
-        if not local_engine.answers(made.endpoint):
-            raise DevclusterError(
-                f"The Docker Engine at {made.endpoint} has containers of this control plane and does not answer. "
-                "Start it and run this again."
-            )
-        local_engine.remove_containers(made.endpoint, made.cluster)
-    session.embedded().stop()
+    with contextlib.nullcontext() if made is None else _no_controller_acts(made.cluster):
+        if made is not None:
+            _remove_containers(made)
+        session.embedded().stop()
     local_engine.stop()
     shutil.rmtree(state_dir())
 
@@ -77,6 +73,40 @@ def status() -> None:
     for process in [*processes, session.supervisor(), session.controller()]:
         pid = process.pid
         sys.stdout.write(f"{process.name:24} {f'pid {pid}' if pid else 'not running':14} {process.log}\n")
+
+
+@contextlib.contextmanager
+def _no_controller_acts(cluster: str) -> Iterator[None]:
+    """Hold the lock that controllers of the cluster wait for: one would make again what is removed meanwhile."""
+    path = filelock.lock_path(cluster)
+    try:
+        lock = filelock.take(path)
+    except OSError as error:
+        raise DevclusterError(
+            f"Whether a controller runs can't be told: {path}: {error.strerror}. Mend that, and run this again."
+        ) from error
+    if lock is None:
+        pid = filelock.holder(path)
+        known = f"pid {pid}, " if pid else ""
+        raise DevclusterError(
+            f"A controller of this control plane runs ({known}it holds {path}) and would make the containers again. "
+            "End it first, then run this again: `make run-local` ends with Ctrl-C."
+        )
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove_containers(made: session.Made) -> None:
+    if made.endpoint == local_engine.endpoint():
+        local_engine.ensure()
+    if not local_engine.answers(made.endpoint):
+        raise DevclusterError(
+            f"The Docker Engine at {made.endpoint} has containers of this control plane and does not answer. "
+            "Start it and run this again."
+        )
+    local_engine.remove_containers(made.endpoint, made.cluster)
 
 
 def _apply_crds() -> None:
