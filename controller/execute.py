@@ -188,7 +188,7 @@ class Execution:
                 await self._host.cache.refresh(container)
         except WorkspaceError as error:
             logger.debug("the container can't be inspected after a call", extra={"error": str(error)})
-            self._host.cache.request_list()
+            self._host.cache.unread(container)
 
     async def _clean_up(self, action: act.Action, error: WorkspaceError) -> None:
         """A failed first start leaves a container that never ran: it goes, so that the next try begins afresh. So does

@@ -44,7 +44,7 @@ class Host:
     made_from: object  # the part of the DockerHost's spec that the connection was made from
     networks_used: int = 0  # how often a container was made on one of its networks
     networks_checked: object = None  # what was wanted and used when its networks were last gone through
-    was_away: bool = False  # it may be another engine when it is back
+    was_away: bool = False  # it may be another engine now that it is back
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def observed(self, uid: str) -> Observed:
@@ -209,35 +209,47 @@ class Hosts:
         cache = HostCache(engine, on_change=lambda uid: self._changed(host, uid))
         puller = ImagePuller(engine, self._on_pulled)
         host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy, _connection(wanted))
+        cache.on_subscribed = lambda: self._subscribed(host)
         host.tasks.append(asyncio.create_task(self._run_cache(host), name=f"cache {name}"))
         self._hosts[name] = host
         self._wanted_since[name] = time.monotonic()  # it is given its time to be listed, whatever was before
         logger.info("connected", extra={"host": name, "engine": info.version, "api": info.api_version})
 
     def _changed(self, host: Host, uid: str) -> None:
-        if not uid and not host.cache.is_known():
-            host.was_away = True
-        elif not uid and host.was_away:
+        if not uid:
+            self._ask_if_it_was_away(host)
+        self._on_change(host.name, uid)
+
+    def _subscribed(self, host: Host) -> None:
+        """An event stream that ended may have been all that was seen of a restart of the engine."""
+        host.was_away = host.cache.stats.subscriptions > 1
+        self._ask_if_it_was_away(host)
+
+    def _ask_if_it_was_away(self, host: Host) -> None:
+        if host.was_away and host.cache.is_known():
             host.was_away = False
             asking = asyncio.create_task(self._ask_who_it_is(host), name=f"ask {host.name}")
             host.tasks = [*(task for task in host.tasks if not task.done()), asking]
-        self._on_change(host.name, uid)
 
     async def _ask_who_it_is(self, host: Host) -> None:
         """An engine that was away may have been upgraded, or the endpoint may lead to another one now."""
-        try:
-            info = await host.engine.info()
-        except WorkspaceError as error:
-            logger.warning(
-                "the host is back and doesn't say what it is", extra={"host": host.name, "error": str(error)}
-            )
-            return
+        info = await self._info_of(host)
+        while info is None:
+            await asyncio.sleep(RECONNECT[1])
+            info = await self._info_of(host)
         before, host.info = host.info, info
         if _identity(info) != _identity(before):
             logger.warning("the endpoint leads to another engine", extra={"host": host.name})
             self.renew(host.name)
         elif info != before:
             self._on_change(host.name, "")
+
+    async def _info_of(self, host: Host) -> EngineInfo | None:
+        try:
+            return await host.engine.info()
+        except WorkspaceError as error:
+            logger.warning("the host doesn't say what it is", extra={"host": host.name, "error": str(error)})
+            return None
 
     def _check_unique(self, name: str, info: EngineInfo) -> None:
         """Two DockerHosts on one engine would each take the other's containers for duplicates."""

@@ -112,7 +112,7 @@ class _Planner:
         live = [c for c in self.observed.containers if c.is_live]
         steps: list[act.Action] = []
         removals: list[act.Action] = []  # last: one that can't be removed must not keep another from being stopped
-        for container in self.observed.containers:
+        for container in sorted(self.observed.containers, key=lambda c: c.is_dead):
             if container.state is ContainerState.RUNNING:
                 steps += self.stopping.stop(container, "the Workspace is deleted")
             else:
@@ -163,7 +163,7 @@ class _Planner:
         for container in self.others:
             if container.is_live:
                 yield from self.stopping.thaw_and_stop(container, REPLACED)
-        for container in self.others:
+        for container in sorted(self.others, key=lambda other: other.is_dead):
             if not container.is_live:
                 yield act.Remove(container.id, reason="it is dead" if container.is_dead else REPLACED)
 

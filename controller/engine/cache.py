@@ -17,7 +17,7 @@ from controller.engine.asking import Asking
 from controller.engine.hearing import SETTLE, Unheard, wait_before_look
 from controller.engine.protocol import Engine, EngineEvent
 from controller.engine.snapshots import Snapshots
-from controller.errors import CallTimeout, ContainerGone, HostUnreachable, WorkspaceError
+from controller.errors import ContainerGone, HostUnreachable, WorkspaceError
 from controller.observed import Container, Observed
 
 LIST_INTERVAL = 4.0  # seconds
@@ -56,10 +56,11 @@ class HostCache:
     ) -> None:
         self.stats = CacheStats()
         self.problem = "no answer from the host yet"  # why the last list failed, "" when it didn't
-        self.hangs = False  # whether it failed because no answer came in time
+        self.hangs = False  # whether it failed although the host could be reached: too late, or with an error
         self._engine = engine
         self._clock = clock
         self._on_change = on_change
+        self.on_subscribed: Callable[[], None] = lambda: None  # told of each new event stream
         self._snapshots = Snapshots()
         self._last_list: float | None = None  # monotonic, of the last answer
         self._complete = False  # whether all that a first list showed was inspected since we lost contact
@@ -129,6 +130,13 @@ class HostCache:
         """A container was made for the Workspace: until it was inspected, what the Workspace has is unknown."""
         self._snapshots.expect(container, uid, self._clock())
 
+    def unread(self, container: str) -> None:
+        """It was changed, and can't be inspected: until it was, what it is like is unknown."""
+        entry = self._snapshots.get(container)
+        if entry is not None and not entry.is_current:  # current: a later inspect was answered sooner
+            entry.unread = True
+        self.request_list()
+
     def may_have_made(self, uid: str) -> None:
         """A container may have been made for the Workspace: what it has is unknown until a list that begins from now
         on tells."""
@@ -193,6 +201,7 @@ class HostCache:
     def _subscribed(self) -> None:
         self.stats.subscriptions += 1
         self._snapshots.doubt_all(self._clock())  # whatever happened while no stream was open
+        self.on_subscribed()
         self.request_list()
 
     def _hear(self, event: EngineEvent) -> None:
@@ -243,7 +252,7 @@ class HostCache:
             rows = await self._engine.list()
         except WorkspaceError as error:
             self.stats.failed_lists += 1
-            self.problem, self.hangs = str(error), isinstance(error, CallTimeout)
+            self.problem, self.hangs = str(error), not isinstance(error, HostUnreachable)
             return False
         self.stats.lists += 1
         if self.contact_age() >= UNKNOWN_AFTER:
@@ -256,6 +265,8 @@ class HostCache:
         for uid in self._snapshots.sure_again(began):
             self._on_change(uid)
         for entry in self._snapshots.due():
+            if first and entry.asked:
+                continue  # one that isn't answered keeps the others from nothing
             if first or entry.shown:
                 self._enqueue(entry.id)
             else:  # new: who made it may be about to inspect it
@@ -338,7 +349,10 @@ class HostCache:
 
     def _no_answer_about(self, container: str) -> None:
         entry = self._snapshots.get(container)
-        if entry is None or entry.is_current or entry.lost:  # current: a later inspect was answered sooner
+        if entry is None or entry.is_current:  # current: a later inspect was answered sooner
+            return
+        entry.asked = True
+        if entry.lost:
             return
         if self._clock() - entry.doubted_since > UNKNOWN_AFTER:
             entry.lost = True

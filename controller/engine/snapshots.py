@@ -31,6 +31,8 @@ class Entry:
     row: Summary | None = None  # the list's row that `shown` is known to go with
     last_event: float = float("-inf")  # monotonic
     lost: bool = False  # the engine answers lists, but hasn't for long about this container
+    asked: bool = False  # in vain, since the last doubt
+    unread: bool = False  # we have changed it, and weren't told what it is like since
 
     @property
     def is_current(self) -> bool:
@@ -45,7 +47,7 @@ class Entry:
     @property
     def is_known(self) -> bool:
         """Whether `shown` can be decided on."""
-        return self.shown is not None and not self.lost
+        return self.shown is not None and not self.lost and not self.unread
 
 
 class Snapshots:
@@ -93,7 +95,7 @@ class Snapshots:
         if entry.is_current or entry.doubted == 0:
             entry.doubted_since = now
         entry.doubted = self.begin()
-        entry.row = None
+        entry.row, entry.asked = None, False
         return entry
 
     def expect(self, container: str, uid: str, now: float) -> None:
@@ -130,8 +132,8 @@ class Snapshots:
         if began <= entry.stored:
             return None
         self._at_rest = None
-        changed = shown != entry.shown or entry.lost
-        entry.shown, entry.stored, entry.lost = shown, began, False
+        changed = shown != entry.shown or not entry.is_known
+        entry.shown, entry.stored, entry.lost, entry.unread = shown, began, False, False
         self._belongs_to(entry, shown.uid)
         return shown.uid if changed else None
 

@@ -60,7 +60,11 @@ def test_a_dockerd_that_lives_and_does_not_answer_is_named_and_left_alone(machin
     assert not any(process.running for process in machine)
 
 
-@pytest.mark.parametrize("content", ["", "no number", "0", str(2**22 + 1), str(os.getpid())])
+@pytest.mark.parametrize(
+    "content",
+    ["", "no number", "0", str(2**22 + 1), str(os.getpid())],
+    ids=["empty", "no number", "zero", "nobody's", "another program's"],
+)
 def test_a_pid_file_whose_dockerd_has_ended_is_removed(machine: Machine, tmp_path: Path, content: str) -> None:
     (tmp_path / "docker.pid").write_text(content)
     local_engine._start_child()

@@ -9,11 +9,13 @@ from typing import Any, cast
 import pytest
 
 from controller.api import DockerHost
+from controller.engine.memory import MemoryEngine
 from controller.engine.memory_host import MemoryHost
 from controller.engine.protocol import Engine, EngineInfo
-from controller.errors import HostUnreachable
+from controller.errors import CallTimeout, EngineError, HostUnreachable
 from controller.health import Facts
 from controller.kube import ObjectRef
+from controller.observed import Container
 from controller.scrape import State
 from controller.settings import Settings
 from tests.fuzz.world import HOST, HOST_SPEC, NAMESPACE, World, world
@@ -236,7 +238,8 @@ def test_containers_that_another_host_shows_too_are_no_orphans() -> None:
         assert len(before) == 3
 
 
-def test_an_engine_that_is_back_is_asked_what_it_is_now() -> None:
+@pytest.mark.parametrize(("away", "fails"), [(60, 0), (5, 0), (60, 2)], ids=["long", "shortly", "and slow to say"])
+def test_an_engine_that_is_back_is_asked_what_it_is_now(away: float, fails: int) -> None:
     with world() as made:
         made.api.create("Workspace", NAMESPACE, "a", {})
         made.go(30)
@@ -245,16 +248,18 @@ def test_an_engine_that_is_back_is_asked_what_it_is_now() -> None:
 
         async def upgraded() -> EngineInfo:
             asked.append(made.loop.time())
+            if len(asked) <= fails:
+                raise CallTimeout("info: no answer within 4 s")
             return replace(await ask(), version="29.9", ignored_limits=frozenset({"memory_swap"}))
 
         hosts.get(HOST).engine.info = upgraded
         made.go(60)
         assert not asked, "nobody asks while it is there"
-        made.host.faults.down = "upgrade"
+        made.host.cut("upgrade")
+        made.go(away)
+        made.host.come_back()
         made.go(60)
-        made.host.faults.down = ""
-        made.go(30)
-        assert len(asked) == 1
+        assert len(asked) == 1 + fails
         assert hosts.get(HOST).info.ignored_limits == {"memory_swap"}
         assert made.api.objects[("DockerHost", "", HOST)]["status"]["engineVersion"] == "29.9"
 
@@ -353,6 +358,19 @@ def test_a_host_that_is_slow_to_list_goes_on_with_its_pull() -> None:
         assert made.host.faults.calls["pull"] == 1
 
 
+def test_a_host_whose_lists_fail_goes_on_with_its_pull() -> None:
+    with world(HOST_SPEC | TLS) as made:
+        made.host.registry.push("slow:1")
+        made.go(5)
+        made.host.faults.latency["pull"] = 60
+        made.api.create("Workspace", NAMESPACE, "a", {"image": "slow:1"})
+        made.go(2)
+        made.host.faults.fail("list", EngineError("500"), 20)
+        made.go(80)
+        assert phase(made, "a") == "Running"
+        assert made.host.faults.calls["pull"] == 1
+
+
 def test_a_host_that_takes_calls_and_never_answers_is_connected_to_anew_after_a_while() -> None:
     with world(HOST_SPEC | TLS) as made:
         made.go(10)
@@ -396,3 +414,44 @@ def test_a_host_that_is_away_for_long_is_told_once(trouble: str) -> None:
         made.go(600)
         assert connects
         assert len(made.api.writes) <= 4, made.api.writes
+
+
+@pytest.mark.parametrize("begins", ["restart", "outage", "renewal"])
+def test_a_container_that_is_never_answered_for_keeps_no_other_of_its_host_waiting(
+    begins: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine may hold one container's lock for ever."""
+    locked: set[str] = set()
+    answer = MemoryEngine.inspect
+
+    async def inspect(engine: MemoryEngine, container: str) -> Container:
+        if container in locked:
+            await asyncio.sleep(4.001)
+            raise CallTimeout("inspect: no answer within 4 s")
+        return await answer(engine, container)
+
+    monkeypatch.setattr(MemoryEngine, "inspect", inspect)
+    with world() as made:
+        made.host.faults.latency.update({"list": 0.02, "inspect": 0.002})
+        for name in "abc":
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(20)
+        found = made.get("a")
+        assert found is not None
+        locked.add(found["status"]["containerID"])
+        if begins == "restart":
+            made.crash()
+            made.start()
+        elif begins == "outage":
+            made.host.cut()
+            made.go(20)
+            made.host.come_back()
+        else:
+            change_the_limit(made)
+        made.api.edit("Workspace", NAMESPACE, "b", lambda raw: raw["spec"].update(desiredState="Stopped"))
+        made.api.delete("Workspace", NAMESPACE, "c")
+        made.go(60)
+        assert (phase(made, "a"), phase(made, "b"), made.get("c")) == ("Unknown", "Stopped", None)
+        locked.clear()
+        made.go(30)
+        assert phase(made, "a") == "Running"

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from controller.engine.memory_registry import Program
 from controller.errors import EngineError, HostUnreachable, WorkspaceError
 from controller.observed import ContainerState, Health
 from tests.fuzz.world import NAMESPACE, World, settle, world
@@ -111,3 +112,35 @@ def test_one_that_could_not_be_started_is_cleared_away() -> None:
         made.api.create("Workspace", NAMESPACE, "a", {})
         settle(made, made.host.check_converged, SOON)
         assert steps(made) == {"create": 2, "start": 2, "remove": 1}
+
+
+@pytest.mark.parametrize("trouble", ["HTTP 500", "no answer"])
+def test_a_container_that_keeps_ending_waits_also_where_the_look_after_its_start_failed(trouble: str) -> None:
+    with world() as made:
+        made.host.faults.latency.update({"list": 0.02, "start": 0.2, "inspect": 0.002})
+        made.host.add_image("crash:1", Program(exits_at_once=1))
+        recovery = {"maxRetries": 20, "backoff": {"initialSeconds": 20}}
+        made.api.create("Workspace", NAMESPACE, "a", {"image": "crash:1", "recovery": recovery})
+        made.go(100)
+        made.calls.clear()
+        while "start" not in made.calls:
+            made.go(0.01)
+        if trouble == "no answer":
+            made.host.faults.hang("inspect")
+        else:
+            made.host.faults.fail("inspect", EngineError("500"))
+        made.go(70)
+        assert steps(made)["start"] == 1
+
+
+@pytest.mark.parametrize(("wish", "call"), [("Paused", "pause"), ("Stopped", "signal")])
+def test_a_step_is_made_once_also_where_the_looks_after_it_fail(wish: str, call: str) -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(20)
+        made.calls.clear()
+        made.host.faults.fail("inspect", EngineError("500"), 6)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(desiredState=wish))
+        made.go(60)
+        assert steps(made)[call] == 1
+        assert phase(made) == wish

@@ -88,6 +88,17 @@ def test_it_is_stopped_when_it_is_deleted_and_gone_once_the_stuck_one_is(spared_
         assert made.get("a") is None
 
 
+@pytest.mark.parametrize("spared_ids", range(6))
+def test_a_paused_one_is_removed_when_it_is_deleted(spared_ids: int) -> None:
+    with world() as made:
+        stuck = beside_a_stuck_one(made, spared_ids)
+        edit(made, desiredState="Paused")
+        made.go(SOON)
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(SOON)
+        assert list(made.host.containers) == [stuck]
+
+
 def test_each_try_to_remove_it_is_told_once() -> None:
     with world() as made:
         beside_a_stuck_one(made)
