@@ -41,6 +41,10 @@ class Accounting:
     exit_seen: ExitSeen | None = None  # for the process' memory
     ended: Container | None = None  # the container as it was when its last run had ended, where that is known
 
+    def waits_until(self, now: Now) -> float | None:
+        """When the restart is due, where that lies ahead (monotonic seconds)."""
+        return self.due if self.due is not None and self.due > now.mono else None
+
 
 def restart_delay(retry: int, backoff: Backoff) -> float:
     """Seconds before the `retry`-th restart (from 1): the first at once, then initial x factor^(retry - 2), capped."""

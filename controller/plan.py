@@ -91,13 +91,12 @@ class _Planner:
     def plan(self) -> Plan:
         if self.desired.deleting:
             return self._delete()
-        if self.main is None or not all(c.is_dead for c in self.others):
-            return self._replaced() if self.others else self._alone()
-        alone = self._alone()
         if not self.others:
-            return alone
-        bury = tuple(act.Remove(c.id, reason="it is dead") for c in self.others)  # last: it may take for ever
-        return replace(alone, actions=alone.actions + bury, tidies=not alone.actions)
+            return self._alone()
+        if self.main is None or not all(c.is_dead for c in self.others):
+            return self._replaced()
+        alone = self._alone()  # the dead are removed last: that may take for ever
+        return replace(alone, actions=(*alone.actions, *self._remove_surplus()), tidies=not alone.actions)
 
     def _alone(self) -> Plan:
         if self.desired.state is DesiredState.STOPPED or self._must_stop():
@@ -240,8 +239,8 @@ class _Planner:
             return self._finish(steps, [], pending=pending, why=str(self.desired.refusal))
         if self.accounting.exhausted:
             return self._given_up(main, steps, pending)
-        due = self.accounting.due
-        if due is not None and due > self.now.mono:
+        due = self.accounting.waits_until(self.now)
+        if due is not None:
             return self._finish(steps, [], pending=pending, wake_at=due, why="it waits for its back-off")
         if main.state is ContainerState.CREATED:
             reason = "it was made to run"

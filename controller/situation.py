@@ -104,7 +104,7 @@ def _stopped(main: Container | None) -> cond.Situation:
 
 def _exited(main: Container, accounting: Accounting | None, now: Now) -> cond.Situation:
     what = f"the container {exit_in_words(main)}"
-    if accounting is not None and accounting.due is not None and accounting.due > now.mono:
+    if accounting is not None and accounting.waits_until(now) is not None:
         then = f"restart number {accounting.retries} waits for its back-off, see status.nextRetryAt"
         return cond.on_its_way("BackOff", "CrashLoopBackOff", f"{what}; {then}")
     return cond.on_its_way("Pending", "Starting", f"{what}; it is about to be started")

@@ -111,9 +111,9 @@ def _next_retry(
 
 def _restart_due(main: Container | None, accounting: Accounting | None, now: Now) -> float | None:
     """When the container's restart is due, where it waits for that (monotonic seconds)."""
-    if main is None or main.is_live or accounting is None or accounting.due is None:
+    if main is None or main.is_live or accounting is None:
         return None
-    return accounting.due if accounting.due > now.mono else None
+    return accounting.waits_until(now)
 
 
 def _last_error(
