@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.core.internal_models import meta_v1
 
 from controller.kube import Gone
-from tests.fuzz.world import HOST, NAMESPACE, world
+from tests.fuzz.world import HOST, NAMESPACE, World, world
 
 
 def test_a_conflict_is_settled_by_reading_where_the_watch_is_late() -> None:
@@ -57,19 +59,26 @@ def test_an_object_that_cannot_be_read_leaves_the_others_alone() -> None:
         assert made.host.containers
 
 
+@contextmanager
+def status_writes_refused(made: World, refusal: Exception) -> Iterator[None]:
+    """Meanwhile."""
+    kube: Any = made.controller.app.kube
+    write = kube.patch_status
+
+    async def refuse(*_: Any) -> None:
+        raise refusal
+
+    kube.patch_status = refuse
+    yield
+    kube.patch_status = write
+
+
 def test_an_answer_that_all_is_gone_is_not_believed_for_ever() -> None:
     with world() as made:
         assert made.controller is not None
-        kube: Any = made.controller.app.kube
-        write = kube.patch_status
-
-        async def gone(*_: Any) -> None:
-            raise Gone("the kind isn't served yet")
-
-        kube.patch_status = gone
-        made.api.create("Workspace", NAMESPACE, "a", {})
-        made.go(1)
-        kube.patch_status = write
+        with status_writes_refused(made, Gone("the kind isn't served yet")):
+            made.api.create("Workspace", NAMESPACE, "a", {})
+            made.go(1)
         made.go(10)
         found = made.get("a")
         assert found is not None
@@ -79,16 +88,9 @@ def test_an_answer_that_all_is_gone_is_not_believed_for_ever() -> None:
 def test_a_status_that_might_not_be_written_is_written_soon_after_it_may_be() -> None:
     with world() as made:
         made.go(5)
-        kube: Any = made.controller.app.kube
-        write = kube.patch_status
-
-        async def refuse(*args: Any) -> None:
-            raise ApiError(status=meta_v1.Status(code=403, message="no such right"))
-
-        kube.patch_status = refuse
-        made.api.create("Workspace", NAMESPACE, "a", {})
-        made.go(330)
-        kube.patch_status = write
+        with status_writes_refused(made, ApiError(status=meta_v1.Status(code=403, message="no such right"))):
+            made.api.create("Workspace", NAMESPACE, "a", {})
+            made.go(330)
         made.go(31)
         found = made.get("a")
         assert found is not None

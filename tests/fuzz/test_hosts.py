@@ -344,13 +344,17 @@ def test_workspaces_that_are_being_made_while_their_host_is_connected_to_anew_ar
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+def begin_a_pull_of_a_minute(made: World) -> None:
+    made.host.registry.push("slow:1")
+    made.go(5)
+    made.host.faults.latency["pull"] = 60
+    made.api.create("Workspace", NAMESPACE, "a", {"image": "slow:1"})
+
+
 def test_a_host_that_is_slow_to_list_goes_on_with_its_pull() -> None:
     """To connect anew would end it, and who is busy would be kept busy for ever."""
     with world(HOST_SPEC | TLS) as made:
-        made.host.registry.push("slow:1")
-        made.go(5)
-        made.host.faults.latency["pull"] = 60
-        made.api.create("Workspace", NAMESPACE, "a", {"image": "slow:1"})
+        begin_a_pull_of_a_minute(made)
         for _ in range(3):
             made.host.faults.hang("list", 3)
             made.go(40)
@@ -360,10 +364,7 @@ def test_a_host_that_is_slow_to_list_goes_on_with_its_pull() -> None:
 
 def test_a_host_whose_lists_fail_goes_on_with_its_pull() -> None:
     with world(HOST_SPEC | TLS) as made:
-        made.host.registry.push("slow:1")
-        made.go(5)
-        made.host.faults.latency["pull"] = 60
-        made.api.create("Workspace", NAMESPACE, "a", {"image": "slow:1"})
+        begin_a_pull_of_a_minute(made)
         made.go(2)
         made.host.faults.fail("list", EngineError("500"), 20)
         made.go(80)
