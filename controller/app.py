@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any
 
 from controller.api import DockerHost, Workspace, WorkspaceOperation, WorkspaceOperationStatus
+from controller.clock import wait_for_event
 from controller.collector import Collector
 from controller.dockerhosts import DockerHostReconciler
 from controller.events import Recorder
@@ -83,9 +83,7 @@ class App:
                 return await self.kube.cluster_id()
             except ApiUnavailable as error:
                 logger.warning("waiting for the API server", extra={"error": str(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(START_RETRY):
-                    await self._stopping.wait()
+            await wait_for_event(self._stopping, START_RETRY)
         return None
 
     def _build(self, cluster: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from controller import naming
 from controller.api import NetworkMode, Workspace
+from controller.clock import wait_for_event
 from controller.errors import EngineConflict, WorkspaceError
 from controller.health import Missed
 from controller.hosts import Host, Hosts
@@ -78,9 +79,7 @@ class Collector:
             except Exception:  # a right that is missing for now, a CRD that is gone: no reason to end
                 logger.exception("the round failed; the next one comes soon")
                 wait = RETRY_SECONDS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._now.wait()
+            await wait_for_event(self._now, wait)
 
     async def round(self) -> None:
         """One look at everything. Raises ApiUnavailable; then nothing is collected."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from controller import conditions as cond
 from controller import naming, policy
 from controller.api import DockerHost, DockerHostStatus, Workspace
+from controller.clock import mono
 from controller.errors import HostTerminating, WorkspaceError
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
@@ -51,12 +52,12 @@ class DockerHostReconciler:
         try:
             return await self._write(entry)
         except Conflict:
-            return _mono() + 0.1
+            return mono() + 0.1
         except Gone:
             return None
         except ApiUnavailable as error:
             logger.warning("the API server did not answer", extra={"host": key[1], "error": str(error)})
-            return _mono() + API_RETRY
+            return mono() + API_RETRY
 
     async def hold(self, name: str) -> None:
         """Has the DockerHost keep its finalizer, before something is made on its host.
@@ -83,10 +84,10 @@ class DockerHostReconciler:
             return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
         again = self._renew_if_lost(host) if host is not None and silent and _has_secrets(entry.object) else None
         problem = self._hosts.problems.get(name)
-        wait = self._counted.get(name, float("-inf")) + COUNT_EVERY - _mono()
+        wait = self._counted.get(name, float("-inf")) + COUNT_EVERY - mono()
         if wait > 0 and _only_counts(entry.object, host, problem):
-            return _mono() + wait
-        self._counted[name] = _mono()
+            return mono() + wait
+        self._counted[name] = mono()
         workspaces = sum(1 for _ in self._users(name))
         new = host_status(entry.object, host, problem, workspaces, datetime.now(UTC))
         if new != entry.object.status:
@@ -96,9 +97,9 @@ class DockerHostReconciler:
 
     def _renew_if_lost(self, host: Host) -> float | None:
         """Connects anew to a host that is silent. Gives the time to look again (the loop's clock)."""
-        left = PATIENCE - self._hosts.silent_for(host.name) if host.cache.hangs else 0.0
+        left = PATIENCE - self._hosts.silent_for(host) if host.cache.hangs else 0.0
         if left > 0:
-            return _mono() + left
+            return mono() + left
         self._hosts.renew(host.name)
         return None
 
@@ -170,7 +171,3 @@ def _ready(status: DockerHostStatus) -> tuple[str, str]:
 
 def _is_running(container: Container) -> bool:
     return container.state is ContainerState.RUNNING
-
-
-def _mono() -> float:
-    return asyncio.get_running_loop().time()

@@ -24,6 +24,7 @@ from lightkube.resources.core_v1 import Event
 
 from controller import actions as act
 from controller.api import API_VERSION, Workspace, WorkspaceOperation, WorkspaceOperationStatus, WorkspaceStatus
+from controller.clock import wait_for_event
 from controller.errors import WorkspaceError, printable
 from controller.happenings import Happening, of_action, of_error, of_operation, of_status
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube
@@ -191,9 +192,7 @@ class Recorder:
             self._wake.clear()
             first = min((queue[0][0] for queue in (self._warnings, self._normal) if queue), default=None)
             wait = first - asyncio.get_running_loop().time() if first is not None else None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
+            await wait_for_event(self._wake, wait)
         return queue
 
     async def _write_next(self, queue: list[tuple[float, int, Series]]) -> None:

@@ -44,7 +44,6 @@ class Host:
     made_from: object  # the part of the DockerHost's spec that the connection was made from
     networks_used: int = 0  # how often a container was made on one of its networks
     networks_checked: object = None  # what was wanted and used when its networks were last gone through
-    was_away: bool = False  # it may be another engine now that it is back
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def observed(self, uid: str) -> Observed:
@@ -118,11 +117,9 @@ class Hosts:
         elif name not in self._connecting:
             self._connecting[name] = asyncio.create_task(self._connect_until_done(name), name=f"connect {name}")
 
-    def silent_for(self, name: str) -> float:
-        """Seconds since a connected host last answered a list, or since it was connected to."""
-        host = self._hosts.get(name)
-        since_connected = time.monotonic() - self._wanted_since.get(name, 0.0)
-        return since_connected if host is None else min(host.cache.contact_age(), since_connected)
+    def silent_for(self, host: Host) -> float:
+        """Seconds since it last answered a list, or since it was connected to."""
+        return min(host.cache.contact_age(), time.monotonic() - self._wanted_since.get(host.name, 0.0))
 
     def renew(self, name: str) -> None:
         """Connects afresh, with the Secrets as they are now: they may have been rotated."""
@@ -206,7 +203,7 @@ class Hosts:
         except BaseException:
             await engine.close()
             raise
-        cache = HostCache(engine, on_change=lambda uid: self._changed(host, uid))
+        cache = HostCache(engine, on_change=lambda uid: self._on_change(name, uid))
         puller = ImagePuller(engine, self._on_pulled)
         host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy, _connection(wanted))
         cache.on_subscribed = lambda: self._subscribed(host)
@@ -215,19 +212,9 @@ class Hosts:
         self._wanted_since[name] = time.monotonic()  # it is given its time to be listed, whatever was before
         logger.info("connected", extra={"host": name, "engine": info.version, "api": info.api_version})
 
-    def _changed(self, host: Host, uid: str) -> None:
-        if not uid:
-            self._ask_if_it_was_away(host)
-        self._on_change(host.name, uid)
-
     def _subscribed(self, host: Host) -> None:
         """An event stream that ended may have been all that was seen of a restart of the engine."""
-        host.was_away = host.cache.stats.subscriptions > 1
-        self._ask_if_it_was_away(host)
-
-    def _ask_if_it_was_away(self, host: Host) -> None:
-        if host.was_away and host.cache.is_known():
-            host.was_away = False
+        if host.cache.stats.subscriptions > 1:
             asking = asyncio.create_task(self._ask_who_it_is(host), name=f"ask {host.name}")
             host.tasks = [*(task for task in host.tasks if not task.done()), asking]
 

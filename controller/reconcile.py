@@ -6,7 +6,6 @@ plans again, until nothing is left to do or something has to be waited for. Then
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from controller import actions as act
 from controller import naming
 from controller.api import HostPolicy, Usage, Workspace, WorkspaceStatus
 from controller.backoff import is_passing
+from controller.clock import mono
 from controller.container_spec import ContainerSpec
 from controller.credentials import credentials_for
 from controller.desired import Desired, make_desired
@@ -80,7 +80,7 @@ class Reconciliation:
         if self._gone:
             return None
         if isinstance(outcome.error, (HostUnreachable, ContainerGone)):
-            return _mono() + LOOK_SOON
+            return mono() + LOOK_SOON
         return decided.wake_at
 
     async def _converge(self) -> tuple[Plan, Outcome]:
@@ -112,7 +112,7 @@ class Reconciliation:
         desired, observed = await self._look()
         decided = self._plan(desired, observed)
         await self._write_status(desired, observed, decided)
-        return replace(decided, wake_at=_mono() + LOOK_SOON), outcome
+        return replace(decided, wake_at=mono() + LOOK_SOON), outcome
 
     # observe
 
@@ -277,9 +277,5 @@ class Reconciliation:
         return f"{self._workspace.metadata.namespace}/{self._workspace.metadata.name}"
 
 
-def _mono() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _now() -> Now:
-    return Now(datetime.now(UTC), _mono())
+    return Now(datetime.now(UTC), mono())

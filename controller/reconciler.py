@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import replace
 
 from controller.api import Workspace
+from controller.clock import mono
 from controller.history import Memory
 from controller.kube import ApiUnavailable, Conflict, Gone
 from controller.reconcile import Reconciliation, World
@@ -30,23 +30,23 @@ class Reconciler:
         entry = self._world.workspaces.get(key)
         if entry is None or not self._world.may_act() or _is_over(entry.object) or self._memory(entry).let_go:
             return None
-        began, result = _mono(), "failed"
+        began, result = mono(), "failed"
         try:
             wake_at = await Reconciliation(self._world, entry, self._memory(entry)).run(self._keep)
             result = "done"
             return wake_at
         except Conflict:
             result = "conflict"
-            return _mono() + await self._catch_up(key)
+            return mono() + await self._catch_up(key)
         except Gone:
             result = "gone"
-            return _mono() + GONE_RETRY
+            return mono() + GONE_RETRY
         except ApiUnavailable as error:
             result = "unavailable"
             logger.warning("the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
-            return _mono() + API_RETRY
+            return mono() + API_RETRY
         finally:
-            self._world.metrics.reconciled(result, _mono() - began)
+            self._world.metrics.reconciled(result, mono() - began)
 
     async def _catch_up(self, key: Key) -> float:
         """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""
@@ -79,7 +79,3 @@ class Reconciler:
 def _is_over(workspace: Workspace) -> bool:
     """Whether it is deleted and nobody holds it any more: the watch is about to say that it is gone."""
     return workspace.metadata.deletion_timestamp is not None and not workspace.metadata.finalizers
-
-
-def _mono() -> float:
-    return asyncio.get_running_loop().time()

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from controller.clock import wait_for_event
 from controller.engine.asking import Asking
 from controller.engine.hearing import SETTLE, Unheard, wait_before_look
 from controller.engine.protocol import Engine, EngineEvent
@@ -242,9 +243,7 @@ class HostCache:
             self._list_now.clear()
             wait = LIST_INTERVAL if await self._list() else _RETRY_LIST
             self._announce()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._list_now.wait()
+            await wait_for_event(self._list_now, wait)
 
     async def _list(self) -> bool:
         began, started = self._snapshots.begin(), self._clock()
@@ -352,9 +351,7 @@ class HostCache:
         if entry is None or entry.is_current:  # current: a later inspect was answered sooner
             return
         entry.asked = True
-        if entry.lost:
-            return
-        if self._clock() - entry.doubted_since > UNKNOWN_AFTER:
+        if not entry.lost and self._clock() - entry.doubted_since > UNKNOWN_AFTER:
             entry.lost = True
             self._changed(entry.uid)
 

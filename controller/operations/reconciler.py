@@ -17,6 +17,7 @@ from lightkube.core.exceptions import ApiError
 
 from controller.api import ObjectMeta, Workspace, WorkspaceOperation, WorkspaceOperationStatus
 from controller.api.operation import MAX_TARGETS
+from controller.clock import mono
 from controller.errors import printable
 from controller.history import Now
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, ObjectRef, merge_patch
@@ -96,19 +97,19 @@ class OperationReconciler:
         if not self._may_act():
             return None  # all operations are looked at once we may
         run = self._run(key, entry)
-        if run.next_look > _mono():
+        if run.next_look > mono():
             return run.next_look
         try:
             return await self._advance(key, run, entry.object)
         except Conflict:
-            return _mono() + CONFLICT_RETRY
+            return mono() + CONFLICT_RETRY
         except Gone:
             return None
         except ApiUnavailable as error:
             logger.warning("the API server did not answer", extra={"operation": "/".join(key), "error": str(error)})
-            return _mono() + API_RETRY
+            return mono() + API_RETRY
         finally:
-            run.next_look = _mono() + LOOK_INTERVAL
+            run.next_look = mono() + LOOK_INTERVAL
             self._note_targets(key, run)
 
     async def _advance(self, key: Key, run: _Run, operation: WorkspaceOperation) -> float | None:
@@ -129,7 +130,7 @@ class OperationReconciler:
         due = await self._write_if_due(run, operation)
         if run.written.completion_time is not None:
             self._runs.pop(key, None)  # from here on the store has all there is to know
-        again = _mono() + WAIT if waits else None
+        again = mono() + WAIT if waits else None
         return min((time for time in (decided.wake_at, retry, due, again) if time is not None), default=None)
 
     # the beginning
@@ -185,7 +186,7 @@ class OperationReconciler:
         namespace = operation.metadata.namespace
         entry = self._workspaces.get((namespace, change.name))
         if entry is None or entry.ref.uid != change.uid or not self._may_act():
-            return _mono() + CONFLICT_RETRY
+            return mono() + CONFLICT_RETRY
         try:
             if change.patch:
                 self._workspaces.apply(await self._kube.patch(entry.ref, change.patch, manager=FIELD_MANAGER))
@@ -193,13 +194,13 @@ class OperationReconciler:
                 await self._kube.delete(entry.ref)
             made.add(change.name)
         except (Conflict, Gone):
-            return _mono() + CONFLICT_RETRY
+            return mono() + CONFLICT_RETRY
         except ApiUnavailable:
-            return _mono() + API_RETRY
+            return mono() + API_RETRY
         except ApiError as error:
             message = printable(str(error))
             run.progress = fail_target(operation, run.progress, change.name, "Refused", message, _now())
-        return _mono() + LOOK_INTERVAL
+        return mono() + LOOK_INTERVAL
 
     # the status
 
@@ -208,7 +209,7 @@ class OperationReconciler:
         status = run.progress.status
         if status == run.written:
             return None
-        if _mono() < run.next_write:
+        if mono() < run.next_write:
             return run.next_write
         await self._write(run, operation, status)
         if status.completion_time is not None:
@@ -220,9 +221,9 @@ class OperationReconciler:
         new = fit(operation, status)
         changes = merge_patch(run.written.to_dict(), new)
         interval = max(WRITE_INTERVAL, size(changes) / BYTES_PER_SECOND)
-        run.next_write = _mono() + interval  # also where it fails
+        run.next_write = mono() + interval  # also where it fails
         raw = await self._kube.patch_status(run.ref, changes)
-        run.next_write = _mono() + interval
+        run.next_write = mono() + interval
         run.ref = replace(run.ref, resource_version=raw["metadata"]["resourceVersion"])
         before, run.written = run.written, status
         self._operations.apply(raw)
@@ -262,9 +263,5 @@ class OperationReconciler:
         return look_up
 
 
-def _mono() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _now() -> Now:
-    return Now(datetime.now(UTC), _mono())
+    return Now(datetime.now(UTC), mono())
