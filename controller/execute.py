@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from controller import actions as act
 from controller import naming
@@ -33,6 +33,7 @@ from controller.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 HARMLESS_LABELS = ("org.opencontainers.image.",)  # they only describe
+TELL_EVERY = 5.0  # seconds of a call after which the status is looked at again: it must be true within 10
 
 
 class Surroundings(Protocol):
@@ -54,10 +55,13 @@ class Surroundings(Protocol):
 
 
 class Execution:
-    """Carries out plans of one Workspace on one host."""
+    """Carries out plans of one Workspace on one host. `meanwhile` is called while the engine takes long."""
 
-    def __init__(self, host: Host, desired: Desired, around: Surroundings) -> None:
+    def __init__(
+        self, host: Host, desired: Desired, around: Surroundings, meanwhile: Callable[[], Awaitable[None]]
+    ) -> None:
         self._host, self._engine, self._desired, self._around = host, host.engine, desired, around
+        self._meanwhile = meanwhile
         self._created: str | None = None
         self._image_labels: tuple[str, ...] = ()  # the keys of the labels of the image that was had
         self._touched: dict[str, None] = {}  # the containers that calls were made on, in order
@@ -95,6 +99,26 @@ class Execution:
                 await self._around.remove_finalizer()
             case act.RecordRestart(request=request):
                 await self._around.record_restart(request)
+            case _:
+                if waiting := await self._patiently(self._on_host(action)):
+                    return waiting
+        self._around.done(action, self._target(action), time.monotonic() - began)
+        return ""
+
+    async def _patiently(self, call: Coroutine[Any, Any, str]) -> str:
+        """Has the status written while the call takes long; never beside a step's own write: one would be refused."""
+        task = asyncio.create_task(call)
+        try:
+            while not (await asyncio.wait({task}, timeout=TELL_EVERY))[0]:
+                await self._meanwhile()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _on_host(self, action: act.Action) -> str:
+        match action:
             case act.EnsureImage(image=image):
                 async with self._host.cache.while_known():
                     return await self._ensure_image(image)
@@ -107,7 +131,6 @@ class Execution:
                 await self._remove(container)
             case _:
                 await self._on_container(action)
-        self._around.done(action, self._target(action), time.monotonic() - began)
         return ""
 
     async def _remove(self, container: str) -> None:

@@ -93,6 +93,4 @@ def _restarts(workspace: Workspace, seen: _Seen) -> Iterator[Observation]:
 
 
 def _is_ready(workspace: Workspace) -> bool:
-    ready = (c for c in workspace.status.conditions if c.type == "Ready")
-    current = workspace.status.observed_generation == workspace.metadata.generation
-    return current and any(c.status == "True" for c in ready)
+    return workspace.status.is_ready and workspace.status.observed_generation == workspace.metadata.generation

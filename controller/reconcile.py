@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from controller import actions as act
@@ -27,7 +29,7 @@ from controller.events import Recorder
 from controller.execute import Execution
 from controller.history import Memory, Now, from_status, recall
 from controller.hosts import Host, Hosts
-from controller.kube import Gone, Kube, merge_patch
+from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
 from controller.namespaces import Namespaces
 from controller.observed import Observed
@@ -102,7 +104,8 @@ class Reconciliation:
             if self._host is None:  # the one thing that is planned without a host: letting go of it
                 await self.remove_finalizer()
                 return decided, outcome
-            outcome = await Execution(self._host, desired, self).run(decided.actions)
+            meanwhile = partial(self._write_meanwhile, desired, decided)
+            outcome = await Execution(self._host, desired, self, meanwhile).run(decided.actions)
             self._remember(decided, desired, observed, outcome)
             if self._gone or not self.may_act() or isinstance(outcome.error, HostUnreachable):
                 return decided, outcome
@@ -198,6 +201,17 @@ class Reconciliation:
             await self._patch_status(new)
             self._world.recorder.status_changed(self._workspace, previous, new)
         self._memory = replace(self._memory, unwritten=None)
+
+    async def _write_meanwhile(self, desired: Desired, decided: Plan) -> None:
+        """The status while a step takes long. Ready waits for the end of the plan."""
+        observed = self._world.hosts.observed(desired.host, desired.uid)
+        previous, history = self._workspace.status, self._history.with_memory(self._memory)
+        new = status(desired, observed, decided, history, previous, _now(), self._usage(desired, observed))
+        if new is previous or new.is_ready or not self.may_act():
+            return
+        with suppress(ApiUnavailable, Conflict, Gone):  # the plan goes on; who writes at its end is told again
+            await self._patch_status(new)
+            self._world.recorder.status_changed(self._workspace, previous, new)
 
     def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
         """Only for a Workspace that asks for it, and where sampling is switched on."""

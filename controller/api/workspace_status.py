@@ -139,3 +139,8 @@ class WorkspaceStatus(StatusModel):
     """What the container uses, where sampling is switched on."""
     last_updated: Timestamp | None = None
     """When this status was last written."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it says that all is as declared (in the spec of `observed_generation`)."""
+        return any(condition.type == "Ready" and condition.status == "True" for condition in self.conditions)

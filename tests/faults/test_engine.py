@@ -86,6 +86,21 @@ def test_09_dockerd_hangs(rig: Rig, row: Row) -> None:
     row.recovered(healed)
 
 
+def test_09_a_start_that_hangs_is_not_told_as_running(rig: Rig, row: Row) -> None:
+    rig.apply("shop")
+    container = rig.running("shop")["Id"]
+    slow = Fault(delay=TELL + NOISE)
+    with rig.docker.ruled(lambda call: slow if call.path.endswith("/start") else None):
+        row.inject()
+        rig.shell("kill", container)
+        status = rig.phase("shop", "Pending", "Starting", TELL)
+        assert status["lastTermination"]["exitCode"] == 137
+    healed = time.monotonic()
+    rig.converge(BOUND + NOISE)
+    row.recovered(healed)
+    assert rig.status("shop")["restartCount"] == 1
+
+
 def test_10_20_percent_of_docker_calls_answer_500(rig: Rig, row: Row) -> None:
     dice = random.Random(10)
     phases: Counter[str] = Counter()
