@@ -203,15 +203,23 @@ class Reconciliation:
         self._memory = replace(self._memory, unwritten=None)
 
     async def _write_meanwhile(self, desired: Desired, decided: Plan) -> None:
-        """The status while a step takes long. Ready waits for the end of the plan."""
-        observed = self._world.hosts.observed(desired.host, desired.uid)
-        previous, history = self._workspace.status, self._history.with_memory(self._memory)
-        new = status(desired, observed, decided, history, previous, _now(), self._usage(desired, observed))
-        if new is previous or new.is_ready or not self.may_act():
+        """The status while a step takes long, also where others have changed the object since the step began. Ready
+        waits for the end of the plan."""
+        entry = self._current()
+        if entry is None or not self.may_act():
             return
-        with suppress(ApiUnavailable, Conflict, Gone):  # the plan goes on; who writes at its end is told again
-            await self._patch_status(new)
+        observed = self._world.hosts.observed(desired.host, desired.uid)
+        previous, history = entry.object.status, self._history.with_memory(self._memory)
+        new = status(desired, observed, decided, history, previous, _now(), self._usage(desired, observed))
+        if new is previous or new.is_ready:
+            return
+        with suppress(ApiUnavailable, Conflict, Gone):  # the plan goes on; there will be another time to tell
+            raw = await self._world.kube.patch_status(entry.ref, merge_patch(previous.to_dict(), new.to_dict()))
             self._world.recorder.status_changed(self._workspace, previous, new)
+            if entry.object.metadata.generation == desired.generation:
+                self._took(raw)
+            else:
+                self._world.workspaces.apply(raw, quietly=True)
 
     def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
         """Only for a Workspace that asks for it, and where sampling is switched on."""
@@ -228,10 +236,15 @@ class Reconciliation:
     def _took(self, raw: dict[str, Any]) -> None:
         """Takes in the object as our write has left it."""
         self._world.workspaces.apply(raw, quietly=True)
-        entry = self._world.workspaces.get((self._workspace.metadata.namespace, self._workspace.metadata.name))
-        if entry is None or entry.ref.uid != self._entry.ref.uid:
+        entry = self._current()
+        if entry is None:
             raise Gone("the Workspace was deleted")
         self._entry, self._workspace = entry, entry.object
+
+    def _current(self) -> Entry[Workspace] | None:
+        """The Workspace as it is known now; None where it is gone, or was made again."""
+        entry = self._world.workspaces.get((self._entry.ref.namespace, self._entry.ref.name))
+        return entry if entry is not None and entry.ref.uid == self._entry.ref.uid else None
 
     # Surroundings
 

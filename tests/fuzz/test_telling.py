@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -108,18 +109,26 @@ def test_a_restart_that_was_asked_for_counts_as_none_when_its_start_hangs() -> N
         assert status(made)["lastRestartRequest"] == "x"
 
 
-def test_a_conflict_meanwhile_loses_no_step() -> None:
+def touch(raw: dict[str, Any]) -> None:
+    raw["metadata"].setdefault("annotations", {})["tenant"] = "was here"
+
+
+def change(raw: dict[str, Any]) -> None:
+    raw["spec"]["resources"] = {"limits": {"memory": "64Mi"}}
+
+
+@pytest.mark.parametrize("edit", [touch, change])
+def test_it_is_told_also_where_its_user_changes_it_meanwhile(edit: Callable[[dict[str, Any]], None]) -> None:
     with world() as made:
         container = running(made)
-        made.host.faults.hang("start", took_effect=True)
+        made.host.faults.hang("start")
         made.host.exit(container, 3)
         made.go(2)
-        annotations = {"tenant": "was here"}
-        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["metadata"].update(annotations=annotations))
-        made.go(SOON)
+        made.api.edit("Workspace", NAMESPACE, "a", edit)
+        made.go(TRUE_WITHIN - 2)
+        assert (status(made)["phase"], ready(made)) == ("Pending", "False")
         settle(made, made.host.check_converged, 60)
-        assert status(made)["restartCount"] == 1
-        assert made.calls.count("start") <= 3
+        assert (status(made)["restartCount"], made.calls.count("start")) == (1, 3)
 
 
 def test_nothing_is_written_again_and_again() -> None:
