@@ -147,16 +147,18 @@ class Collector:
         return any(container.id == c.id for other in self._hosts if other is not host for c in other.cache.all())
 
     async def _remove(self, host: Host, container: Container) -> None:
-        logger.info(
-            "Remove",
-            extra={"container": container.id[:12], "host": host.name, "reason": "its Workspace is gone"},
-        )
+        labels, began = container.labels, self._clock()
+        workspace = "/".join((labels.get(naming.LABEL_NAMESPACE, ""), labels.get(naming.LABEL_NAME, "")))
+        said = {"workspace": workspace, "container": container.id[:12], "host": host.name}
         try:
             async with host.cache.while_known():
                 await host.engine.remove(container.id, container.uid)
             host.cache.forget(container.id)
         except WorkspaceError as error:
-            logger.warning("an orphan stays for now", extra={"container": container.id[:12], "error": str(error)})
+            logger.warning("an orphan stays for now", extra=said | {"error": str(error)})
+            return
+        seconds = round(self._clock() - began, 3)
+        logger.info("Remove", extra=said | {"reason": "its Workspace is gone", "seconds": seconds})
 
     async def _collect_networks(self, host: Host) -> None:
         """Asks the host only after the set of wanted networks has changed, or one was used: a Workspace may have come

@@ -18,6 +18,7 @@ from controller.kube import ApiUnavailable, Data, Kube
 from controller.metrics import DockerCalls, Metrics
 
 TLS_KEYS = ("ca.crt", "tls.crt", "tls.key")
+MOST_OPERATIONS = 256  # as in the API
 SSH_KEYS = ("ssh-privatekey", "known_hosts")
 
 
@@ -46,7 +47,7 @@ async def _four_times_the_cpus(make: Callable[..., Engine]) -> int:
     """What an engine gains from: half as many leave cores idle, more only wait inside it (docs/performance.md)."""
     engine = make(max_operations=1)
     try:
-        return 4 * (await engine.info()).cpus
+        return min(4 * (await engine.info()).cpus, MOST_OPERATIONS)
     finally:
         await engine.close()
 

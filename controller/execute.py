@@ -81,10 +81,11 @@ class Execution:
         for action in actions:
             if not self._around.may_act():
                 break  # whoever leads now goes on
+            began = time.monotonic()
             try:
                 waiting = await self._one(action)
             except WorkspaceError as error:
-                return Outcome(tuple(done), action, error)
+                return Outcome(tuple(done), action, error, time.monotonic() - began)
             if waiting:
                 return Outcome(tuple(done), waiting=waiting)
             done.append(action)
@@ -99,9 +100,10 @@ class Execution:
                 await self._around.remove_finalizer()
             case act.RecordRestart(request=request):
                 await self._around.record_restart(request)
+            case act.EnsureImage():  # nothing where the image is there; the puller tells of each pull
+                return await self._patiently(self._on_host(action))
             case _:
-                if waiting := await self._patiently(self._on_host(action)):
-                    return waiting
+                await self._patiently(self._on_host(action))
         self._around.done(action, self._target(action), time.monotonic() - began)
         return ""
 
@@ -223,8 +225,10 @@ class Execution:
         useless = self._useless(action, error)
         if useless is None:
             return
+        removal, began = act.Remove(useless, reason="it could not be started"), time.monotonic()
         try:
             await self._remove(useless)
+            self._around.done(removal, useless, time.monotonic() - began)
         except WorkspaceError as also:
             logger.warning("a half-made container stays for now", extra={"error": str(also)})
             self._host.cache.request_list()

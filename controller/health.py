@@ -60,7 +60,7 @@ class Facts:
     api_age: float  # seconds since the API server last answered anything
     watching: bool  # whether the thread that watches lives
     leading: bool
-    loop_lag: float  # seconds that the event loop was late at the last look
+    loop_lag: float  # seconds that the event loop was late, at worst in the last minute
     watches: Mapping[str, WatchState] = field(default_factory=dict)
     hosts: Mapping[str, HostState] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ def _thread(facts: Facts) -> Check:
 
 
 def _loop(facts: Facts) -> Check:
-    return Check("event-loop", True, f"{facts.loop_lag * 1000:.0f} ms late")
+    return Check("event-loop", True, f"at most {facts.loop_lag * 1000:.0f} ms late in the last minute")
 
 
 def _watch_detail(watch: WatchState) -> str:

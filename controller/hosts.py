@@ -204,7 +204,7 @@ class Hosts:
             await engine.close()
             raise
         cache = HostCache(engine, on_change=lambda uid: self._on_change(name, uid))
-        puller = ImagePuller(engine, self._on_pulled)
+        puller = ImagePuller(engine, self._on_pulled, host=name)
         host = Host(name, engine, cache, puller, info, self._wanted[name].spec.policy, _connection(wanted))
         cache.on_subscribed = lambda: self._subscribed(host)
         host.tasks.append(asyncio.create_task(self._run_cache(host), name=f"cache {name}"))

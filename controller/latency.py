@@ -74,7 +74,8 @@ class Latencies:
 
     def _first_sight(self, workspace: Workspace, now: float) -> _Seen:
         status = workspace.status
-        began = None if _is_ready(workspace) else now
+        asked_lately = status.observed_generation != workspace.metadata.generation  # else it waits for something else
+        began = now if asked_lately else None
         seen = _Seen(workspace.metadata.generation, began, status.observed_generation < 0, status.restart_count)
         self._seen[workspace.metadata.uid] = seen
         return seen

@@ -31,7 +31,7 @@ PREFIX = "workspace_controller_"
 # Seconds. A pass that finds nothing to do takes less than 1 ms, starting a container 0.2 to 2 s, a pull minutes.
 PASS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 WAIT = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # thousands at once wait minutes
-CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # pulls take minutes
 TO_READY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -89,11 +89,11 @@ class Metrics:
     # what happens
 
     def reconciled(self, result: str, seconds: float) -> None:
-        """One reconciliation ended: done, failed, conflict, gone or unavailable."""
+        """One reconciliation ended: done, failed (by a mistake of ours; not a step), conflict, gone or unavailable."""
         self._reconciles.labels(result).observe(seconds)
 
     def acted(self, kind: str, result: str) -> None:
-        """One action of a plan ended: done, failed or waiting."""
+        """One action of a plan ended: done or failed."""
         self._actions.labels(kind, result).inc()
 
     def waited(self, queue: str, seconds: float) -> None:

@@ -25,11 +25,13 @@ from controller.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a plan got. `waiting` says in words what it waits for (a pull); `failed` is the action that failed."""
+    """How far a plan got. `waiting` says in words what it waits for (a pull); `failed` is the action that failed, after
+    so many `seconds`."""
 
     done: tuple[act.Action, ...] = ()
     failed: act.Action | None = None
     error: WorkspaceError | None = None
+    seconds: float = 0.0
     waiting: str = ""
 
 

@@ -33,7 +33,8 @@ def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
         return Workspace.model_validate(raw)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        logger.warning("a Workspace can't be read", extra={"workspace": raw["metadata"]["name"], "error": wrong})
+        name = "/".join((raw["metadata"]["namespace"], raw["metadata"]["name"]))
+        logger.warning("a Workspace can't be read", extra={"workspace": name, "error": wrong})
         meta = ObjectMeta.model_validate(raw["metadata"])
         status = _STATUS.validate_python(raw.get("status") or {})
         asked = raw.get("spec", {})

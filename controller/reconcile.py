@@ -103,6 +103,7 @@ class Reconciliation:
                 return decided, outcome
             if self._host is None:  # the one thing that is planned without a host: letting go of it
                 await self.remove_finalizer()
+                self.done(decided.actions[0], None, 0.0)
                 return decided, outcome
             meanwhile = partial(self._write_meanwhile, desired, decided)
             outcome = await Execution(self._host, desired, self, meanwhile).run(decided.actions)
@@ -175,13 +176,11 @@ class Reconciliation:
         unwritten = (self._workspace.status, self._history.with_memory(Memory()))
         self._memory = replace(carried_out(self._memory, outcome, observed, _now()), unwritten=unwritten)
         if outcome.failed is not None and outcome.error is not None:
-            self._tell(outcome.failed, outcome.error)
+            self._tell(outcome.failed, outcome.error, outcome.seconds)
 
-    def _tell(self, action: act.Action, error: WorkspaceError) -> None:
-        logger.warning(
-            "a step failed",
-            extra={"workspace": self._name(), "action": str(action), "reason": error.reason, "error": str(error)},
-        )
+    def _tell(self, action: act.Action, error: WorkspaceError, seconds: float) -> None:
+        said = {"error_reason": error.reason, "error": str(error), "seconds": round(seconds, 3)}
+        logger.warning("a step failed", extra={"workspace": self._name(), "action": str(action)} | said)
         self._world.metrics.acted(action.kind, "failed")
         if isinstance(error, ContainerGone):
             return

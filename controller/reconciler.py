@@ -15,6 +15,7 @@ from controller.store import Entry, Key
 logger = logging.getLogger(__name__)
 CONFLICT_RETRY = 0.05  # seconds; the newer object is on its way to us
 API_RETRY = 2.0  # seconds until an unanswered request to the API server is tried again
+COMPLAIN_EVERY = 60.0  # seconds
 GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
 
 
@@ -24,6 +25,7 @@ class Reconciler:
     def __init__(self, world: World) -> None:
         self._world = world
         self._memories: dict[str, tuple[int, Memory]] = {}  # by uid, with the generation that the failures belong to
+        self._complained = float("-inf")  # when an outage of the API server was last told of
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings one Workspace closer to what it should be. Gives the time to look again (the loop's clock)."""
@@ -43,10 +45,17 @@ class Reconciler:
             return mono() + GONE_RETRY
         except ApiUnavailable as error:
             result = "unavailable"
-            logger.warning("the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
+            self._complain(key, error)
             return mono() + API_RETRY
         finally:
             self._world.metrics.reconciled(result, mono() - began)
+
+    def _complain(self, key: Key, error: ApiUnavailable) -> None:
+        """Once a minute: in an outage each Workspace that needs a write finds out every other second."""
+        again = mono() < self._complained + COMPLAIN_EVERY
+        level = logging.DEBUG if again else logging.WARNING
+        self._complained = self._complained if again else mono()
+        logger.log(level, "the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
 
     async def _catch_up(self, key: Key) -> float:
         """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""

@@ -66,7 +66,9 @@ class Scrape(Collector):
         """All metrics of this moment."""
         state = self._state()
         yield self._gauge("leader", "1 while this process may act.", value=float(state.leading))
-        yield self._gauge("event_loop_lag_seconds", "How late the event loop was when last looked at.", state.loop_lag)
+        yield self._gauge(
+            "event_loop_lag_seconds", "How late the event loop was at worst in the last minute.", state.loop_lag
+        )
         yield self._counter("watch_restarts", "Starts of the watches after the first.", state.watch_restarts)
         yield self._counter("events_dropped", "Kubernetes Events that were never written.", state.events_dropped)
         yield self._workspaces(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from controller.health import Facts, as_text, liveness, passed, readiness
 ASK_AFTER = 5.0  # seconds without an answer of the API server after which a readiness probe asks for one
 ASK_TIMEOUT = 2.0  # seconds
 LAG_INTERVAL = 1.0  # seconds between two looks at how late the event loop is
+LAG_LOOKS = 60  # of which the worst is told: a scrape comes seldom, and never while the loop is blocked
 
 
 class Server:
@@ -74,11 +76,16 @@ class LoopLag:
     """How late the event loop is: what a call that blocks it costs everyone."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0  # at the last look
+        self._looks = deque([0.0], maxlen=LAG_LOOKS)
+
+    @property
+    def seconds(self) -> float:
+        """The worst of the last minute."""
+        return max(self._looks)
 
     async def run(self) -> None:
         """Looks once a second until cancelled."""
         while True:
             due = time.monotonic() + LAG_INTERVAL
             await asyncio.sleep(LAG_INTERVAL)
-            self.seconds = max(0.0, time.monotonic() - due)
+            self._looks.append(max(0.0, time.monotonic() - due))

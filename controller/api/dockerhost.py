@@ -214,7 +214,7 @@ class DockerHostSpec(RuledModel):
     ssh_secret_ref: LocalReference | None = None
     """For ssh://: Secret in the controller's namespace with ssh-privatekey and known_hosts."""
     max_concurrent_operations: Annotated[int | None, Field(ge=2, le=256)] = None
-    """Docker calls in flight at a time, 2 to 256. Default: four times the host's CPUs."""
+    """Docker calls that change something in flight at a time, 2 to 256. Default: four times the host's CPUs."""
     policy: HostPolicy = HostPolicy()
     """What Workspaces may ask of the host. Without it they may ask nothing."""
 

@@ -192,7 +192,8 @@ class DockerdEngine:
         )
 
     def pull(self, reference: str, credentials: Credentials | None) -> AsyncIterator[str]:
-        return images.pull(self._transport, reference, credentials, self._pull_stall)
+        pulled = images.pull(self._transport, reference, credentials, self._pull_stall)
+        return self._transport.counted("pull", pulled)
 
     async def close(self) -> None:
         await self._transport.close()

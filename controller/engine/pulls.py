@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Hashable
@@ -20,6 +21,7 @@ from controller.engine.protocol import Credentials, Engine, Image
 from controller.errors import CallTimeout, EngineError, ImageError, ImageUnavailable, WorkspaceError
 from controller.policy import normalize_image
 
+logger = logging.getLogger(__name__)
 RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
 _OUTCOMES_LAST = 300.0  # seconds; who asks later had been stopped meanwhile: the outcome is no news any more
 _PULLS_AT_ONCE = 16  # by one host; each has a thread and a connection of its own
@@ -59,15 +61,17 @@ class _Outcome:
 
 
 class ImagePuller:
-    """Images of one host. `on_done` is called with the waiters of each job that has ended, well or badly."""
+    """Images of one host. `on_done` is called with the waiters of each job that has ended, well or badly; `host` is its
+    name in the log."""
 
     def __init__(
         self,
         engine: Engine,
         on_done: Callable[[set[Any]], None] = lambda waiters: None,
         clock: Callable[[], float] = time.monotonic,
+        host: str = "",
     ) -> None:
-        self._engine, self._on_done, self._clock = engine, on_done, clock
+        self._engine, self._on_done, self._clock, self._host = engine, on_done, clock, host
         self._jobs: dict[Hashable, _Job] = {}
         self._outcomes: dict[tuple[Waiter, Hashable], _Outcome] = {}  # each is handed out once
         self._rights: dict[tuple[str, str, str, str], float] = {}  # until when; by namespace, name, ID, credentials
@@ -165,8 +169,11 @@ class ImagePuller:
         if slots.locked() or self._all_slots.locked():
             job.progress = "waiting for other pulls"
         async with slots, self._all_slots:
+            began = self._clock()
             async for progress in self._engine.pull(name, credentials):
                 job.progress = progress
+        seconds = round(self._clock() - began, 3)
+        logger.info("Pull", extra={"image": name, "host": self._host, "seconds": seconds})
         image = await self._engine.image(name)
         if image is not None:
             for waiter in job.waiters:

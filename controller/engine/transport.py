@@ -75,7 +75,8 @@ class Transport:
         sizes: Mapping[str, int],
         observer: CallObserver | None = None,
     ) -> None:
-        self._endpoint, self._tls, self._ssh, self._observer = endpoint, tls, ssh, observer
+        self._endpoint, self._tls, self._ssh = endpoint, tls, ssh
+        self._observer = observer or _Unobserved()
         calls = sum(sizes.values())
         share = _SSH_SESSIONS if ssh is not None else calls  # calls that share a connection
         self._connections = [Connection(endpoint, tls, ssh, pool_size=share) for _ in range(-(-calls // share))]
@@ -91,8 +92,7 @@ class Transport:
         await slot.acquire()
         deadline = CALL_DEADLINES[kind]
         future = self._submit(lambda connection: work(Call(connection, deadline)), slot)
-        if self._observer is not None:
-            self._observe(future, kind, self._observer)
+        self._observe(future, kind)
         answer = asyncio.wrap_future(future)
         answer.add_done_callback(_noted)
         await asyncio.wait([answer], timeout=deadline + _GRACE)
@@ -108,7 +108,7 @@ class Transport:
     async def stream(self, read: Callable[[Connection], Iterator[T]], failure: Failure) -> AsyncIterator[T]:
         """What `read` yields in a thread and on a connection of its own, which is cut off when nobody listens any more.
 
-        `failure` tells what an exception of `read` means.
+        `failure` tells what an exception of `read` means. Not told to the observer: see `counted`.
         """
         if self._closed:
             raise HostUnreachable("the connection is closed")
@@ -141,6 +141,19 @@ class Transport:
             connection.abort()
             self._streams = {c: thread for c, thread in self._streams.items() if thread.is_alive()}
 
+    async def counted(self, kind: str, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """A stream that is a call, such as a pull, told as one. Where nobody waits any more it has not failed."""
+        began, outcome = time.monotonic(), "ok"
+        self._observer.began(kind)
+        try:
+            async for item in items:
+                yield item
+        except WorkspaceError as error:
+            outcome = _outcome(error)
+            raise
+        finally:
+            self._observer.ended(kind, outcome, time.monotonic() - began)
+
     async def close(self) -> None:
         """Calls in flight end with HostUnreachable; returns when no thread is at work for this engine."""
         self._closed = True
@@ -155,14 +168,13 @@ class Transport:
         for thread in self._streams.values():
             thread.join()
 
-    def _observe(self, future: Future[T], kind: str, observer: CallObserver) -> None:
+    def _observe(self, future: Future[T], kind: str) -> None:
         """Tells when the call ends, also one that nobody waits for any more."""
-        loop, began = asyncio.get_running_loop(), time.monotonic()
+        loop, began, observer = asyncio.get_running_loop(), time.monotonic(), self._observer
 
         def ended(future: Future[T]) -> None:
             error = None if future.cancelled() else future.exception()
-            late = isinstance(error, (requests.exceptions.Timeout, CallTimeout))
-            outcome = "ok" if error is None else "timeout" if late else "error"
+            outcome = "ok" if error is None else _outcome(engine_failure(error, kind, CALL_DEADLINES[kind]))
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(observer.ended, kind, outcome, time.monotonic() - began)
 
@@ -205,6 +217,20 @@ class _Seats:
         finally:
             with self._lock:
                 heapq.heappush(self._free, seat)
+
+
+class _Unobserved:
+    """Nobody wants to hear of calls (`CallObserver`)."""
+
+    def began(self, operation: str) -> None:
+        """A call was sent."""
+
+    def ended(self, operation: str, outcome: str, seconds: float) -> None:
+        """A call has ended."""
+
+
+def _outcome(error: WorkspaceError) -> str:
+    return "timeout" if isinstance(error, CallTimeout) else "error"
 
 
 def _noted(answer: asyncio.Future[Any]) -> None:

@@ -193,6 +193,7 @@ class OperationReconciler:
             else:
                 await self._kube.delete(entry.ref)
             made.add(change.name)
+            self._say(run, operation, change)
         except (Conflict, Gone):
             return mono() + CONFLICT_RETRY
         except ApiUnavailable:
@@ -201,6 +202,12 @@ class OperationReconciler:
             message = printable(str(error))
             run.progress = fail_target(operation, run.progress, change.name, "Refused", message, _now())
         return mono() + LOOK_INTERVAL
+
+    @staticmethod
+    def _say(run: _Run, operation: WorkspaceOperation, change: Change) -> None:
+        workspace = f"{run.ref.namespace}/{change.name}"
+        reason = f"asked for by the WorkspaceOperation {run.ref.name}"
+        logger.info(str(operation.spec.operation), extra={"workspace": workspace, "reason": reason})
 
     # the status
 

@@ -4,12 +4,17 @@ import asyncio
 import gc
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import requests
+import urllib3.exceptions
 
 from controller.engine.transport import Transport
-from controller.errors import HostUnreachable
+from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
+from tests.waiting import eventually_async
 
 STEPS = 12  # of the event loop; from the end of a thread's work to who waits for it are fewer
 
@@ -56,3 +61,54 @@ async def test_a_call_that_fails_when_nobody_waits_any_more_is_no_news(caplog: p
         await cancelled_after(steps, ConnectionError("cut off"))
     gc.collect()
     assert not caplog.records
+
+
+class Heard:
+    """Notes what an engine's calls came to (`CallObserver`)."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[str, str]] = []
+
+    def began(self, operation: str) -> None:
+        pass
+
+    def ended(self, operation: str, outcome: str, seconds: float) -> None:
+        self.outcomes.append((operation, outcome))
+
+
+READ_TIMED_OUT = requests.exceptions.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "late"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(None, "ok"), (requests.exceptions.ReadTimeout(), "timeout"), (READ_TIMED_OUT, "timeout"), (OSError(), "error")],
+    ids=["answered", "late", "late in the middle of the answer", "cut off"],
+)
+async def test_a_call_is_told_as_what_it_came_to(error: Exception | None, outcome: str) -> None:
+    def work(call: Any) -> None:
+        if error is not None:
+            raise error
+
+    heard = Heard()
+    calls = Transport("unix:///nowhere", None, None, {"look": 1}, heard)
+    with suppress(WorkspaceError):
+        await calls.run("look", "inspect", work)
+    await calls.close()
+    await eventually_async(lambda: heard.outcomes == [("inspect", outcome)], timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(None, "ok"), (CallTimeout("late"), "timeout"), (HostUnreachable("cut off"), "error")]
+)
+async def test_a_pull_is_told_as_one_call(error: WorkspaceError | None, outcome: str) -> None:
+    async def progress() -> AsyncIterator[str]:
+        yield "1 of 2 MB"
+        if error is not None:
+            raise error
+
+    heard = Heard()
+    calls = Transport("unix:///nowhere", None, None, {"look": 1}, heard)
+    with suppress(WorkspaceError):
+        assert [words async for words in calls.counted("pull", progress())] == ["1 of 2 MB"]
+    await calls.close()
+    assert heard.outcomes == [("pull", outcome)]

@@ -89,3 +89,10 @@ def test_a_start_that_was_asked_for_anew_is_no_repair() -> None:
     assert not [seen for seen in latencies.see(stopped, now=12.0) if isinstance(seen, Repaired)]
     again = _workspace(generation=3, observed=3, restartCount=1, startedAt=_time(90000.0))
     assert not [seen for seen in latencies.see(again, now=13.0) if isinstance(seen, Repaired)]
+
+
+def test_what_had_been_taken_up_before_we_started_is_no_slow_change() -> None:
+    """Such as one whose host has been away since."""
+    latencies = Latencies()
+    list(latencies.see(_workspace(ready="Unknown"), now=0.0))
+    assert not list(latencies.see(_workspace(), now=3600.0))
