@@ -13,7 +13,7 @@ from controller.collector import Collector
 from controller.dockerhosts import DockerHostReconciler
 from controller.events import Recorder
 from controller.hosts import Connect, Hosts
-from controller.kube import ApiUnavailable, Kube
+from controller.kube import ApiUnavailable, Gone, Kube
 from controller.lease import Leadership
 from controller.metrics import Metrics
 from controller.namespaces import Namespaces
@@ -81,7 +81,7 @@ class App:
         while not self._stopping.is_set():
             try:
                 return await self.kube.cluster_id()
-            except ApiUnavailable as error:
+            except (ApiUnavailable, Gone) as error:  # a new control plane makes kube-system a moment after its start
                 logger.warning("waiting for the API server", extra={"error": str(error)})
             await wait_for_event(self._stopping, START_RETRY)
         return None

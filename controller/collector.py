@@ -101,8 +101,9 @@ class Collector:
                 store.apply(raw)
         stale = store.compare(versions, known_before)
         self.last_list[store.kind] = self._clock()
+        missed = [key for key in stale if not store.was_taken_back(key)]  # the watch may well have brought the others
+        self.missed.listed(store.kind, versions, missed, self._clock(), self.watched(store.kind))
         if stale:
-            self.missed.newer_in_list(store.kind, self._clock(), self.watched(store.kind))
             await self._fetch(store, stale)
         return versions
 
@@ -164,9 +165,10 @@ class Collector:
         """Asks the host only after the set of wanted networks has changed, or one was used: a Workspace may have come
         and gone between two rounds."""
         wanted = frozenset(
-            (w.metadata.namespace, str(w.spec.network.mode))
-            for w in self._users_of(host)
-            if w.spec.network.mode is not NetworkMode.NONE
+            (workspace.metadata.namespace, str(mode))
+            for workspace in self._users_of(host)
+            for mode in _modes(workspace)
+            if mode is not NetworkMode.NONE
         )
         state = (wanted, host.networks_used)
         if host.networks_checked == state:
@@ -187,6 +189,11 @@ class Collector:
         with suppress(EngineConflict):
             async with host.cache.while_known():
                 await host.engine.remove_network(network)
+
+
+def _modes(workspace: Workspace) -> Iterable[NetworkMode]:
+    """The networks that its container may be in: while changes wait, not only the one that is asked for."""
+    return NetworkMode if workspace.status.pending_changes else (workspace.spec.network.mode,)
 
 
 def orphans(containers: Iterable[Container], wanted: set[str]) -> list[Container]:

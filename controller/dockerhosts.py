@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from controller import conditions as cond
@@ -21,6 +22,8 @@ from controller.store import Entry, Key, Store
 logger = logging.getLogger(__name__)
 COUNT_EVERY = 5.0  # seconds between two counts; each container that changes wakes its host
 API_RETRY = 2.0
+CONFLICT_RETRY = 0.1
+GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
 PATIENCE = 30.0  # seconds with a host that takes calls and doesn't answer: to connect anew cuts what it may be doing
 
 
@@ -38,6 +41,7 @@ class DockerHostReconciler:
         self._kube, self._store, self._hosts, self._users, self._may_act = kube, store, hosts, users, may_act
         self._counted: dict[str, float] = {}  # by name, monotonic
         self._held: asyncio.Lock = asyncio.Lock()
+        self._holding: Counter[str] = Counter()  # by name: Workspaces whose finalizer is being written
 
     async def reconcile(self, key: Key) -> float | None:
         """Connects to or lets go of a host, and writes its status. Gives the time to look again (the loop's clock)."""
@@ -50,20 +54,46 @@ class DockerHostReconciler:
         if not self._may_act():
             return None
         try:
-            return await self._write(entry)
+            return _earliest(await self._write(entry), self._look_again(key))
         except Conflict:
-            return mono() + 0.1
+            return mono() + await self._catch_up(key)
         except Gone:
-            return None
+            return mono() + GONE_RETRY
         except ApiUnavailable as error:
             logger.warning("the API server did not answer", extra={"host": key[1], "error": str(error)})
             return mono() + API_RETRY
 
-    async def hold(self, name: str) -> None:
-        """Has the DockerHost keep its finalizer, before something is made on its host.
+    def _look_again(self, key: Key) -> float | None:
+        """One that is being deleted goes once nothing is on it any more: many things can bring that about."""
+        entry = self._store.get(key)
+        meta = entry.object.metadata if entry is not None else None
+        waits = meta is not None and meta.deletion_timestamp is not None and naming.HOST_FINALIZER in meta.finalizers
+        return mono() + COUNT_EVERY if waits else None
+
+    async def _catch_up(self, key: Key) -> float:
+        """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""
+        before = self._store.get(key)
+        try:
+            self._store.apply(await self._kube.get("DockerHost", *key))
+        except (ApiUnavailable, Gone):
+            return API_RETRY
+        return API_RETRY if self._store.get(key) is before else CONFLICT_RETRY
+
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Has the DockerHost keep its finalizer, before something is made on its host: while this is entered, and then
+        for as long as a Workspace of its has a finalizer.
 
         Raises HostTerminating, Conflict, Gone.
         """
+        self._holding[name] += 1
+        try:
+            await self._hold(name)
+            yield
+        finally:
+            self._holding[name] -= 1
+
+    async def _hold(self, name: str) -> None:
         async with self._held:
             entry = self._store.get(("", name))
             if entry is None:
@@ -108,10 +138,15 @@ class DockerHostReconciler:
         meta = entry.object.metadata
         if meta.deletion_timestamp is None or naming.HOST_FINALIZER not in meta.finalizers:
             return False
-        if any(naming.FINALIZER in w.metadata.finalizers for w in self._users(entry.ref.name)):
+        users = self._users(entry.ref.name)
+        if self._holding[entry.ref.name] or any(naming.FINALIZER in w.metadata.finalizers for w in users):
             return False
         await self._kube.set_finalizers(entry.ref, [f for f in meta.finalizers if f != naming.HOST_FINALIZER])
         return True
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _only_counts(wanted: DockerHost, host: Host | None, problem: WorkspaceError | None) -> bool:

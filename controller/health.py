@@ -9,30 +9,53 @@ the controller away from the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 API_SILENT = 15.0  # seconds without an answer of the API server until we are not ready
+ANSWERS = 40.0  # seconds: a round and a request; without a readiness probe nothing else may be asked of it
 WATCH_STALE = 60.0  # seconds that a watch may lack what lists show
 LISTS_OLD = 60.0  # seconds, three rounds: an API server that refuses all we ask for answers too
 SLACK = 5.0  # seconds; a list may show a change just before the watch brings it
 
+Key = tuple[str, str]  # namespace, name
+
 
 class Missed:
-    """Since when lists have shown what a watch didn't bring. Times are monotonic seconds."""
+    """What lists have shown and a watch didn't bring. Times are monotonic seconds.
+
+    What is deleted before the watch begins anew (after a 410, with what is there) is never brought: it is missed no
+    longer. But a watch that misses things time and again, and brings nothing in between, is dead all the same.
+    """
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}  # by kind
+        self._missing: dict[str, dict[Key, float]] = {}  # by kind: what is still there, since when
+        self._span: dict[str, tuple[float, float]] = {}  # by kind: the first and the last list that had something newer
 
-    def newer_in_list(self, kind: str, now: float, last_event: float) -> None:
-        """A list had something newer than the watch delivered; `last_event` is when that last brought anything."""
-        if last_event >= self._since.get(kind, -math.inf) - SLACK:
-            self._since[kind] = now
+    def listed(
+        self, kind: str, there: Collection[Key], newer: Collection[Key], now: float, last_event: float
+    ) -> None:
+        """A complete list: what is there, and which of it is newer than what the watch delivered; `last_event` is when
+        that last brought anything."""
+        if self._has_brought(kind, last_event):
+            self._span.pop(kind, None)
+            self._missing.pop(kind, None)
+        missing = {key: since for key, since in self._missing.get(kind, {}).items() if key in there}
+        self._missing[kind] = {**dict.fromkeys(newer, now), **missing}
+        if newer:
+            self._span[kind] = (self._span.get(kind, (now, now))[0], now)
 
     def stale_for(self, kind: str, now: float, last_event: float) -> float:
-        """Seconds that the watch has been behind; 0 when it delivered something since, or nothing was missed."""
-        since = self._since.get(kind)
-        return 0.0 if since is None or last_event >= since - SLACK else now - since
+        """Seconds that the watch has been behind; 0 when it delivered something since, or nothing is missed."""
+        if kind not in self._span or self._has_brought(kind, last_event):
+            return 0.0
+        first, last = self._span[kind]
+        behind = now - min(self._missing[kind].values(), default=now)
+        again = last - first if now >= last + SLACK else 0.0  # the watch may bring it a moment after the list
+        return max(behind, again) if again >= WATCH_STALE else behind
+
+    def _has_brought(self, kind: str, last_event: float) -> bool:
+        return kind in self._span and last_event >= self._span[kind][0] - SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +104,7 @@ class Check:
 
 def liveness(facts: Facts) -> list[Check]:
     """What a restart of the process would mend."""
-    answers = facts.api_age < API_SILENT
+    answers = facts.api_age < ANSWERS
     checks = [_thread(facts), _loop(facts)]
     for kind, watch in sorted(facts.watches.items()):
         stale = watch.stale_for >= WATCH_STALE

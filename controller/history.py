@@ -73,6 +73,11 @@ class Memory:
     let_go: bool = False  # deleted, and our finalizer is gone: nothing is left to do, even before the watch tells
 
 
+def for_another_spec(memory: Memory) -> Memory:
+    """What failed belongs to what was asked for then: a change of the spec is tried at once."""
+    return replace(memory, failures={}, pulling="", exit_seen=None)
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """The status' memory, parsed, beside the process' own."""

@@ -85,7 +85,7 @@ class _Planner:
         self.others = tuple(c for c in observed.containers if c is not self.main)
         self.restart = desired.refusal is None and restart_wanted(desired, history)
         fresh = is_fresh(desired, history)
-        stopped = desired.state is DesiredState.STOPPED
+        stopped = desired.state is DesiredState.STOPPED or self._must_stop()
         self.accounting = account(history, self.main, desired.recovery, fresh, now, stopped=stopped)
 
     def plan(self) -> Plan:
@@ -208,10 +208,9 @@ class _Planner:
     # one there
 
     def _existing(self, main: Container) -> Plan:
-        steps: list[act.Action] = []
+        steps = self._record_restart()  # first: until it is done nothing waits for its back-off
         if not self.desired.has_finalizer:
             steps.append(act.AddFinalizer(reason="a delete must wait for the container's removal"))
-        steps += self._record_restart()
         pending = self._pending(main)
         if pending and self._replace_now(main):
             return self._replace(main, steps, pending)
@@ -225,7 +224,8 @@ class _Planner:
     def _running(self, main: Container) -> list[act.Action]:
         if self._restart_due(main):
             return self.stopping.thaw_and_stop(main, "a restart was asked for")
-        if main.health is Health.UNHEALTHY and main.state is ContainerState.RUNNING:
+        unhealthy = main.health is Health.UNHEALTHY and main.state is ContainerState.RUNNING
+        if unhealthy and self.desired.refusal is None:  # what the policy refuses would not be started again
             return self.stopping.stop(main, "its liveness probe failed", asked=False)
         if self.desired.state is DesiredState.PAUSED and main.state is ContainerState.RUNNING:
             return [act.Pause(main.id, reason="it should be Paused")]

@@ -7,8 +7,8 @@ plans again, until nothing is left to do or something has to be waited for. Then
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,7 @@ from controller.engine.protocol import Credentials
 from controller.errors import ContainerGone, HostNotFound, HostUnreachable, WorkspaceError
 from controller.events import Recorder
 from controller.execute import Execution
-from controller.history import Memory, Now, from_status, recall
+from controller.history import Memory, Now, for_another_spec, from_status, recall
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
@@ -56,7 +56,7 @@ class World:
     hosts: Hosts
     references: References
     namespaces: Namespaces
-    hold_host: Callable[[str], Awaitable[None]]  # has the DockerHost keep its finalizer
+    hold_host: Callable[[str], AbstractAsyncContextManager[None]]  # has the DockerHost keep its finalizer
     recorder: Recorder
     metrics: Metrics
     sample_of: Callable[[str], Sample | None]  # the last sample of a container
@@ -177,6 +177,8 @@ class Reconciliation:
         self._memory = replace(carried_out(self._memory, outcome, observed, _now()), unwritten=unwritten)
         if outcome.failed is not None and outcome.error is not None:
             self._tell(outcome.failed, outcome.error, outcome.seconds)
+        if desired.generation != self._workspace.metadata.generation:  # changed while the steps were taken
+            self._memory = for_another_spec(self._memory)
 
     def _tell(self, action: act.Action, error: WorkspaceError, seconds: float) -> None:
         said = {"error_reason": error.reason, "error": str(error), "seconds": round(seconds, 3)}
@@ -213,12 +215,9 @@ class Reconciliation:
         if new is previous or new.is_ready:
             return
         with suppress(ApiUnavailable, Conflict, Gone):  # the plan goes on; there will be another time to tell
-            raw = await self._world.kube.patch_status(entry.ref, merge_patch(previous.to_dict(), new.to_dict()))
+            changes = merge_patch(previous.to_dict(), new.to_dict())
+            self._took(await self._world.kube.patch_status(entry.ref, changes))
             self._world.recorder.status_changed(self._workspace, previous, new)
-            if entry.object.metadata.generation == desired.generation:
-                self._took(raw)
-            else:
-                self._world.workspaces.apply(raw, quietly=True)
 
     def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
         """Only for a Workspace that asks for it, and where sampling is switched on."""
@@ -238,6 +237,8 @@ class Reconciliation:
         entry = self._current()
         if entry is None:
             raise Gone("the Workspace was deleted")
+        if entry.object.metadata.generation != self._workspace.metadata.generation:
+            self._memory = for_another_spec(self._memory)
         self._entry, self._workspace = entry, entry.object
 
     def _current(self) -> Entry[Workspace] | None:
@@ -253,9 +254,9 @@ class Reconciliation:
 
     async def add_finalizer(self) -> None:
         """Before the first change of Docker; the host keeps a finalizer too while it is used."""
-        await self._world.hold_host(self._workspace.spec.host)
-        finalizers = [*self._workspace.metadata.finalizers, naming.FINALIZER]
-        self._took(await self._world.kube.set_finalizers(self._entry.ref, finalizers))
+        async with self._world.hold_host(self._workspace.spec.host):
+            finalizers = [*self._workspace.metadata.finalizers, naming.FINALIZER]
+            self._took(await self._world.kube.set_finalizers(self._entry.ref, finalizers))
 
     async def remove_finalizer(self) -> None:
         """After this the object is gone, unless others hold it too."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from controller.api import Workspace
 from controller.clock import mono
-from controller.history import Memory
+from controller.history import Memory, for_another_spec
 from controller.kube import ApiUnavailable, Conflict, Gone
 from controller.reconcile import Reconciliation, World
 from controller.store import Entry, Key
@@ -72,10 +71,9 @@ class Reconciler:
         self._memories.pop(uid, None)
 
     def _memory(self, entry: Entry[Workspace]) -> Memory:
-        """Failures belong to what was asked for when they happened: a change of the spec is tried at once."""
         generation, memory = self._memories.get(entry.ref.uid, (0, Memory()))
         if generation != entry.object.metadata.generation:
-            memory = replace(memory, failures={}, pulling="", exit_seen=None)
+            memory = for_another_spec(memory)
         return memory
 
     def _keep(self, workspace: Workspace, memory: Memory) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterable
 
 from lightkube.core.exceptions import ApiError
 
+from controller.clock import mono
 from controller.container_spec import ContainerSpec, EnvVar, KeyRef
 from controller.errors import ConfigurationError, ReferenceForbidden, ReferenceNotFound
 from controller.kube import ApiUnavailable, Data, Kube
@@ -21,6 +23,7 @@ from controller.policy import MAX_ENV_BYTES
 logger = logging.getLogger(__name__)
 ABSENT = "absent"
 RECHECK_SECONDS = 300.0
+LOOK = 5.0  # seconds; what came meanwhile has its turn within the 5 minutes too
 Source = tuple[str, str, str]  # namespace, kind, name
 
 
@@ -29,7 +32,9 @@ class References:
 
     def __init__(self, kube: Kube, users: Callable[[], Iterable[Source]], on_change: Callable[[Source], None]) -> None:
         self._kube, self._users, self._on_change = kube, users, on_change
-        self._versions: dict[Source, str] = {}
+        self._versions: dict[Source, str] = {}  # what was asked for last comes last
+        self._order = itertools.count()
+        self._answered: dict[Source, int] = {}  # which question was answered last
 
     def versions(self, namespace: str, references: Iterable[KeyRef]) -> dict[str, str] | None:
         """`Kind/name` -> version as last read; None while one of them hasn't been read yet."""
@@ -74,14 +79,19 @@ class References:
 
     async def run(self) -> None:
         """Looks at every source in use again, spread over 5 minutes so that there is never a burst."""
+        looked = pruned = mono()
         while True:
-            sources = set(self._users())
-            for gone in self._versions.keys() - sources:
-                del self._versions[gone]
-            for source in sorted(sources):
-                await asyncio.sleep(RECHECK_SECONDS / (len(sources) + 1))
+            await asyncio.sleep(min(LOOK, RECHECK_SECONDS / max(1, len(self._versions))))
+            if mono() >= pruned + RECHECK_SECONDS:
+                pruned = mono()
+                for gone in self._versions.keys() - set(self._users()):
+                    del self._versions[gone]
+                    self._answered.pop(gone, None)
+            if self._versions and mono() >= looked + RECHECK_SECONDS / max(1, len(self._versions)):
+                looked = mono()
+                source = next(iter(self._versions))  # what was read longest ago
+                self._versions[source] = self._versions.pop(source)
                 await self._recheck(source)
-            await asyncio.sleep(RECHECK_SECONDS / (len(sources) + 1))
 
     async def _recheck(self, source: Source) -> None:
         try:
@@ -92,8 +102,12 @@ class References:
     async def _read(self, source: Source) -> Data | None:
         """Whoever it is read for, all who use it hear that it has changed."""
         namespace, kind, name = source
+        asked = next(self._order)
         found = await self._kube.data(kind, namespace, name)
-        before, version = self._versions.get(source), found.version if found else ABSENT
+        if asked < self._answered.get(source, asked):
+            return found  # a later question was answered sooner: this one's answer is older
+        self._answered[source] = asked
+        before, version = self._versions.pop(source, None), found.version if found else ABSENT
         self._versions[source] = version
         if before not in (None, version):
             self._on_change(source)

@@ -118,6 +118,9 @@ def _live(desired: Desired, observed: Observed, plan: Plan, main: Container) -> 
     differing = limits_differ(main, desired.container.limits, observed.ignored_limits)
     if differing:
         return cond.on_its_way(_phase(main), "Updating", f"{', '.join(differing)} are being changed")
+    if plan.pending and "Create" in plan.wanted:
+        why = "a new container is about to be made: " + "; ".join(plan.pending)
+        return cond.on_its_way(_phase(main), "Recreating", why)
     if plan.pending:
         return cond.as_declared(_phase(main), "changes wait for a restart: " + "; ".join(plan.pending))
     return cond.as_declared(_phase(main))

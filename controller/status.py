@@ -55,7 +55,7 @@ def status(
             ),
             "host": desired.host,
             "last_restart_request": _restart_request(desired, observed, history),
-            "next_retry_at": _next_retry(desired, main, plan, where, history, previous, now),
+            "next_retry_at": _next_retry(desired, observed, main, plan, where, history, previous, now),
             "last_error": _last_error(desired, observed, where, history, previous, now),
             "pending_changes": _cut(plan.pending),
             "usage": usage,
@@ -88,6 +88,7 @@ def _restart_request(desired: Desired, observed: Observed, history: History) -> 
 
 def _next_retry(
     desired: Desired,
+    observed: Observed,
     main: Container | None,
     plan: Plan,
     where: cond.Situation,
@@ -97,7 +98,7 @@ def _next_retry(
 ) -> datetime | None:
     """Whoever starts after us restarts the container by it: so where that waits, it tells of no other step's retry."""
     before = previous.next_retry_at
-    if where.phase == "Unknown":
+    if where.phase == "Unknown" or not observed.known:  # only looked at again, which no time is told of
         return None if is_fresh(desired, history) else before  # a wait outlives an outage of the host
     tries_again = where.phase == "BackOff" or blocking_failure(history, now) is not None
     due = _restart_due(main, plan.accounting, now) or plan.wake_at

@@ -52,6 +52,11 @@ class Store(Generic[Parsed]):
         """Whether the object came, readable or not."""
         return key in self._entries or key in self._unreadable
 
+    def was_taken_back(self, key: Key) -> bool:
+        """Whether an older version than the one held is about to be taken in, which the watch can't bring."""
+        known = self._entries.get(key)
+        return known is not None and known.ref.resource_version == "0"
+
     def refs(self) -> dict[Key, ObjectRef]:
         """Which version of each object is held."""
         return {key: entry.ref for key, entry in self._entries.items()}
@@ -119,8 +124,9 @@ class Store(Generic[Parsed]):
 
 
 def _was_taken_back(listed: ObjectRef, known: ObjectRef) -> bool:
-    """Whether a list that was asked for after `known` came has an older version of it: etcd was restored."""
-    if listed.uid != known.uid or not _is_older(listed, known):
+    """Whether a list that was asked for after `known` came has an older version of it, or an older object of its name:
+    etcd was restored."""
+    if not _is_older(listed, known):
         return False
     logger.warning("an object has gone back to an older version", extra={"kind": known.kind, "object": known.name})
     return True

@@ -36,6 +36,8 @@ ACTIVE_AT_ONCE = 5  # operations of one namespace; each may have 5,000 targets, 
 WAIT = 2.0  # seconds until one that waits for others looks again
 CHANGES_AT_ONCE = 16  # requests in flight for one operation
 API_RETRY = 2.0  # seconds until an unanswered request is tried again
+GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
+UNAUTHORIZED = 401
 CONFLICT_RETRY = 0.5  # seconds; the newer version is on its way to us
 Tell = Callable[[WorkspaceOperation, WorkspaceOperationStatus, WorkspaceOperationStatus], None]
 
@@ -47,6 +49,7 @@ class _Run:
     ref: ObjectRef
     progress: Progress
     written: WorkspaceOperationStatus
+    base: WorkspaceOperationStatus | None = None  # what `ref` has, where that isn't `written`
     begins: bool = False  # its targets are being resolved
     next_look: float = 0.0  # the loop's clock, as all times here
     next_write: float = 0.0
@@ -77,11 +80,13 @@ class OperationReconciler:
         self._kube, self._operations, self._workspaces, self._may_act = kube, operations, workspaces, may_act
         self._runs: dict[Key, _Run] = {}
         self._targets: dict[str, dict[Key, frozenset[str]]] = {}  # by namespace and operation: unfinished names
+        self._taken_up = False  # whether those that an earlier leader has begun are counted
 
     def forget_all(self) -> None:
         """Another process may go on from here: what it writes is newer than what we remember."""
         self._runs.clear()
         self._targets.clear()
+        self._taken_up = False
 
     def concerned(self, workspace: Key) -> list[Key]:
         """The operations that wait for this Workspace: to be reconciled when it changes or goes."""
@@ -96,6 +101,7 @@ class OperationReconciler:
             return None
         if not self._may_act():
             return None  # all operations are looked at once we may
+        self._take_up()
         run = self._run(key, entry)
         if run.next_look > mono():
             return run.next_look
@@ -104,7 +110,7 @@ class OperationReconciler:
         except Conflict:
             return mono() + CONFLICT_RETRY
         except Gone:
-            return None
+            return mono() + GONE_RETRY
         except ApiUnavailable as error:
             logger.warning("the API server did not answer", extra={"operation": "/".join(key), "error": str(error)})
             return mono() + API_RETRY
@@ -131,6 +137,8 @@ class OperationReconciler:
         if run.written.completion_time is not None:
             self._runs.pop(key, None)  # from here on the store has all there is to know
         again = mono() + WAIT if waits else None
+        if decided.expired and run.written.completion_time is not None:
+            again = mono() + LOOK_INTERVAL  # a write that changed nothing (it was made before) wakes nobody
         return min((time for time in (decided.wake_at, retry, due, again) if time is not None), default=None)
 
     # the beginning
@@ -199,6 +207,8 @@ class OperationReconciler:
         except ApiUnavailable:
             return mono() + API_RETRY
         except ApiError as error:
+            if error.status.code == UNAUTHORIZED:  # credentials that are being renewed
+                return mono() + API_RETRY
             message = printable(str(error))
             run.progress = fail_target(operation, run.progress, change.name, "Refused", message, _now())
         return mono() + LOOK_INTERVAL
@@ -226,17 +236,26 @@ class OperationReconciler:
 
     async def _write(self, run: _Run, operation: WorkspaceOperation, status: WorkspaceOperationStatus) -> None:
         new = fit(operation, status)
-        changes = merge_patch(run.written.to_dict(), new)
+        changes = merge_patch((run.base or run.written).to_dict(), new)
         interval = max(WRITE_INTERVAL, size(changes) / BYTES_PER_SECOND)
         run.next_write = mono() + interval  # also where it fails
         raw = await self._kube.patch_status(run.ref, changes)
         run.next_write = mono() + interval
         run.ref = replace(run.ref, resource_version=raw["metadata"]["resourceVersion"])
-        before, run.written = run.written, status
+        before, run.written, run.base = run.written, status, None
         self._operations.apply(raw)
         self._tell(operation, before, status)
 
     # memory
+
+    def _take_up(self) -> None:
+        if self._taken_up:
+            return
+        self._taken_up = True
+        for key in self._operations:
+            entry = self._operations.get(key)
+            if entry is not None and entry.object.status.start_time and not entry.object.status.completion_time:
+                self._run(key, entry)
 
     def _run(self, key: Key, entry: Entry[WorkspaceOperation]) -> _Run:
         run, status = self._runs.get(key), entry.object.status
@@ -244,7 +263,8 @@ class OperationReconciler:
             run = None  # we have begun it, and never heard that it was written
         if run is None or run.ref.uid != entry.ref.uid:
             run = self._runs[key] = _Run(entry.ref, Progress(status), status)
-        run.ref = entry.ref
+        if run.ref != entry.ref:  # written by others, or by us without an answer
+            run.ref, run.base = entry.ref, status
         return run
 
     def _forget(self, key: Key) -> None:

@@ -78,7 +78,9 @@ def test_the_controller_has_no_special_verb(secure_cluster: ControlPlane, verb: 
 @rights
 def test_its_lease_is_the_only_thing_it_writes_in_its_own_namespace(secure_cluster: ControlPlane) -> None:
     lease = {v for v in ALL_VERBS if _may(secure_cluster, CONTROLLER, v, "leases.coordination.k8s.io", SYSTEM)}
-    assert lease == {"get", "create", "update"}
+    assert lease == {"create"}
+    its_own = f"{LEASE}/workspace-controller"
+    assert {v for v in ALL_VERBS if _may(secure_cluster, CONTROLLER, v, its_own, SYSTEM)} == {"get", "create", "update"}
     for verb in ("create", "update", "patch", "delete", "list", "watch"):
         assert not _may(secure_cluster, CONTROLLER, verb, "secrets", SYSTEM)
 
