@@ -149,7 +149,7 @@ class Kube:
 
     async def list_metadata(self, kind: str, namespace: str = "*") -> list[dict[str, Any]]:
         """metadata of all objects of a kind in a namespace, or in all: complete, or an error."""
-        items = await self._call(self._metadata(kind, namespace))
+        items = await self._call(self._items(kind, namespace))
         return [item["metadata"] for item in items or ()]  # null where there are none, which lightkube's list refuses
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
@@ -255,7 +255,10 @@ class Kube:
         request = client.prepare_request("list", KINDS[kind], headers={"Accept": METADATA_ONLY}, **scope)
         answer = await client.send(client.build_adapter_request(request))
         client.raise_for_status(answer)
-        return msgspec.json.decode(answer.content)["items"]
+        return answer
+
+    async def _items(self, kind: str, namespace: str) -> Any:
+        return msgspec.json.decode((await self._metadata(kind, namespace)).content)["items"]
 
     async def _call(self, call: Any) -> Any:
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from controller import __version__
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 DEFAULT_NAMESPACE = "workspace-system"
+SHORTEST_INTERVAL = 1.0  # seconds between two samples: each is one call of the engine for each container
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,11 @@ class Settings:
     @property
     def address(self) -> tuple[str, int]:
         """`listen`, taken apart. Raises ValueError: a port alone is no wish to listen on every address."""
-        host, colon, port = self.listen.rpartition(":")
-        if not colon:
+        host, _, port = self.listen.rpartition(":")
+        host = host.strip("[]")
+        if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError(f"{self.listen!r} is not ADDRESS:PORT")
-        return host.strip("[]"), int(port)
+        return host, int(port)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -51,7 +56,9 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--leader-elect", action="store_true", help="elect one of several replicas by a Lease")
-    parser.add_argument("--namespace", default=own_namespace(), help="the controller's own namespace (%(default)s)")
+    parser.add_argument(
+        "--namespace", type=_namespace, default=own_namespace(), help="the controller's own namespace (%(default)s)"
+    )
     parser.add_argument(
         "--listen",
         default=defaults.listen,
@@ -63,7 +70,7 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--dry-run", action="store_true", help="log what would be done, and do nothing")
     parser.add_argument(
         "--usage-interval",
-        type=float,
+        type=_interval,
         default=defaults.usage_interval,
         metavar="SECONDS",
         help="between two samples of each container's CPU and memory (%(default)s: none)",
@@ -72,8 +79,31 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
     try:
         _ = settings.address
     except ValueError:
-        parser.error(f"--listen: {settings.listen!r} is not ADDRESS:PORT, such as 127.0.0.1:8081")
+        parser.error(
+            f"--listen: {settings.listen!r} is not ADDRESS:PORT, such as 127.0.0.1:8081: every address is 0.0.0.0, and "
+            "ports end at 65535"
+        )
     return settings
+
+
+def _namespace(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} can't be a namespace: lower case letters, digits and '-', at most 63 characters, such as "
+            f"{DEFAULT_NAMESPACE} (without the option it is that of POD_NAMESPACE or the service account)"
+        )
+    return text
+
+
+def _interval(text: str) -> float:
+    """Less than a second, or no number, would mean samples without a pause."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if seconds != 0 and not SHORTEST_INTERVAL <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no interval: give seconds from 1 up, or 0 for no samples")
+    return seconds
 
 
 def own_namespace() -> str:

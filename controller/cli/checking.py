@@ -57,8 +57,7 @@ def check(paths: Sequence[str]) -> Report:
         try:
             found = documents(file)
         except Unreadable as error:
-            where, _, message = str(error).partition(": ")
-            report.findings.append(Finding(where, "", "", message))
+            report.findings.append(Finding(error.where, "", "", error.problem))
             continue
         for document in found:
             _check(document, report, named=file in paths)

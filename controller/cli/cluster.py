@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
+import msgspec
 from lightkube import Client
+from lightkube.config.client_adapter import ExecAuth
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
@@ -18,12 +21,14 @@ from lightkube.types import PatchType
 from controller.cli import kubeconfig
 from controller.cli.failure import Failure
 from controller.cli.options import Asked
+from controller.cli.plugin import PluginAuth
 
 Object = dict[str, Any]
 FIELD_MANAGER = "kubectl-workspace"
 TIMEOUT = 15.0  # seconds, for each request
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _PAGE = 500  # objects
+_NOT_OF_AN_API = (msgspec.MsgspecError, json.JSONDecodeError, KeyError)  # of lightkube, for HTML, {} or no Content-Type
 _GROUP, _VERSION = "aicli.dev", "v1alpha1"
 _KINDS: dict[str, Any] = {
     "Workspace": create_namespaced_resource(_GROUP, _VERSION, "Workspace", "workspaces"),
@@ -49,19 +54,22 @@ class Cluster:
         self._server = config.cluster.server
         with self._told():
             self._client = Client(config, timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
+        http = self._client._client._client
+        if isinstance(http.auth, ExecAuth):
+            http.auth = PluginAuth(http.auth._exec)
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:
         """One object. Raises NotFound, Forbidden."""
         _checked(kind, name)
         with self._told(kind, name, namespace):
-            return dict(self._client.get(_KINDS[kind], name, **_scope(namespace)))
+            return _object(self._client.get(_KINDS[kind], name, **_scope(namespace)))
 
     def select(self, kind: str, namespace: str | None = "", selector: str | None = None) -> list[Object]:
         """Objects of a namespace (of all with None), sorted by namespace and name; `selector` as kubectl's -l."""
         params = {"limit": _PAGE, "labelSelector": selector}
         request = self._client._client.prepare_request("list", _KINDS[kind], namespace=_where(namespace), params=params)
         with self._told(kind, "", namespace or "", selector):
-            found = [dict(item) for item in self._client._client.list(request)]
+            found = [_object(item) for item in self._client._client.list(request)]
         return sorted(found, key=lambda o: (o["metadata"].get("namespace", ""), o["metadata"]["name"]))
 
     def watch(self, kind: str, namespace: str | None, selector: str | None) -> Iterator[tuple[str, Object]]:
@@ -79,13 +87,13 @@ class Cluster:
             patched = self._client.patch(
                 _KINDS[kind], name, dict(changes), namespace=namespace, patch_type=PatchType.MERGE
             )
-        return dict(patched)
+            return _object(patched)
 
     def create(self, obj: Mapping[str, Any]) -> Object:
         """Creates a namespaced object of ours; gives it as it was stored."""
         kind, namespace = obj["kind"], obj["metadata"]["namespace"]
         with self._told(kind):
-            return dict(self._client.create(_KINDS[kind](dict(obj)), namespace=namespace))
+            return _object(self._client.create(_KINDS[kind](dict(obj)), namespace=namespace))
 
     def events(self, namespace: str, uid: str) -> list[Object]:
         """The Events of one object, oldest first."""
@@ -112,18 +120,20 @@ class Cluster:
         try:
             yield
         except ApiError as error:
-            if error.status.code == 400 and selector:
-                told = f"-l {selector!r} is no selector: {error.status.message}"
-                raise Failure(f"{told}; one is team=a,tier!=test") from error
-            raise _failure(error, kind, name, namespace) from error
+            raise _refused(error, kind, name, namespace, selector) from error
         except httpx2.HTTPStatusError as error:
-            raise _not_installed(error, kind, self._server) from error
+            raise _no_answer(error, kind, self._server) from error
+        except _NOT_OF_AN_API as error:
+            raise _no_api(self._server, "what it sent can't be read") from error
+        except httpx2.InvalidURL as error:
+            told = f"the server {self._server!r} of the kubeconfig is no URL ({error})"
+            raise Failure(f"{told}: it should be one such as https://host:6443") from error
         except httpx2.HTTPError as error:
             raise Failure(
                 f"the API server {self._server} can't be reached ({error or type(error).__name__}): is it running, "
                 "and is the context right? (--context, --kubeconfig)"
             ) from error
-        except (ConfigError, OSError, json.JSONDecodeError) as error:
+        except (ConfigError, OSError, UnicodeError, binascii.Error) as error:
             raise Failure(f"the credentials of the kubeconfig can't be used: {error}") from error
 
 
@@ -134,6 +144,11 @@ def _checked(what: str, name: str) -> str:
     return name
 
 
+def _object(answer: Mapping[str, Any]) -> Object:
+    """As lightkube gives it, unlooked at. Raises KeyError for JSON of something else, such as {"status": "ok"}."""
+    return {**answer, "metadata": answer["metadata"]}
+
+
 def _scope(namespace: str) -> dict[str, str]:
     return {"namespace": namespace} if namespace else {}
 
@@ -142,8 +157,10 @@ def _where(namespace: str | None) -> str | None:
     return "*" if namespace is None else namespace or None
 
 
-def _failure(error: ApiError, kind: str, name: str, namespace: str) -> Failure:
+def _refused(error: ApiError, kind: str, name: str, namespace: str, selector: str | None) -> Failure:
     code, message = error.status.code, str(error.status.message or error)
+    if code == 400 and selector:
+        return Failure(f"-l {selector!r} is no selector: {error.status.message}; one is team=a,tier!=test")
     if code == 404 and name:
         place = f" in namespace {namespace!r}" if namespace else ""
         hint = "; `kubectl workspace list` shows those that are" if kind == "Workspace" else ""
@@ -155,7 +172,16 @@ def _failure(error: ApiError, kind: str, name: str, namespace: str) -> Failure:
     return Failure(f"the API server refuses: {message}")
 
 
-def _not_installed(error: httpx2.HTTPStatusError, kind: str, server: str) -> Failure:
-    if error.response.status_code == 404:
+def _no_answer(error: httpx2.HTTPStatusError, kind: str, server: str) -> Failure:
+    """About a status without an object that explains it."""
+    code, told = error.response.status_code, f"{error.response.status_code} {error.response.reason_phrase}"
+    if code == 404:
         return Failure(f"{server} knows no {kind}s: is it the right --context? If so, apply the CRDs (folder crds/)")
-    return Failure(f"{server} answered {error.response.status_code} {error.response.reason_phrase}")
+    return _no_api(server, told) if error.response.is_redirect else Failure(f"{server} answered {told}")
+
+
+def _no_api(server: str, why: str) -> Failure:
+    return Failure(
+        f"what answered at {server} is no Kubernetes API ({why}): is a proxy or a login page in between? Check the "
+        "server of the --context, and HTTPS_PROXY and NO_PROXY"
+    )

@@ -24,6 +24,7 @@ def describe(
       kubectl workspace describe shop-api -o json
     """
     from controller.cli.cluster import Cluster
+    from controller.cli.description import HIDDEN_EVENTS, events_of
     from controller.cli.description import describe as lines
     from controller.cli.output import as_list, console, print_data
     from controller.cli.workspaces import listed
@@ -32,8 +33,10 @@ def describe(
         raise typer.BadParameter("which ones? Give names or -l SELECTOR")
     cluster = Cluster(Asked(namespace, context, kubeconfig))
     found = listed(cluster, Selection(tuple(names or ()), selector))
-    known = [(w, cluster.events(w["metadata"]["namespace"], w["metadata"]["uid"])) for w in found]
+    known = [(workspace, events_of(cluster, workspace)) for workspace in found]
     if output is not Plain.TABLE:
+        if any(events is None for _, events in known):
+            typer.echo(f"events: {HIDDEN_EVENTS}", err=True)
         items = [{"workspace": workspace, "events": events} for workspace, events in known]
         print_data(items[0] if len(items) == 1 else as_list(items), output)
         return

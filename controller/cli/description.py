@@ -8,15 +8,26 @@ from typing import Any
 
 from rich.text import Text
 
+from controller.cli.cluster import Cluster, Forbidden, Object
 from controller.cli.output import COLOURS, NONE, age, clean, duration, time_of
 from controller.cli.workspaces import condition, is_seen, status_of
 
 EVENTS = 10  # newest ones
+HIDDEN_EVENTS = "you may not list the Events of this namespace: ask its administrator for the right (role view has it)"
 _WIDTH = 16  # of the labels
 
 
-def describe(workspace: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
-    """The lines."""
+def events_of(cluster: Cluster, workspace: Object) -> list[Object] | None:
+    """Its Events, oldest first; None where this user may not list them, as with workspace-viewer alone."""
+    meta = workspace["metadata"]
+    try:
+        return cluster.events(meta["namespace"], meta["uid"])
+    except Forbidden:
+        return None
+
+
+def describe(workspace: Mapping[str, Any], events: Sequence[Mapping[str, Any]] | None) -> Iterator[Text]:
+    """The lines. `events`: None for those that can't be read."""
     now = datetime.now(UTC)
     for title, lines in (
         ("", _identity(workspace)),
@@ -167,9 +178,10 @@ def _waits_for(workspace: Mapping[str, Any]) -> str:
     return f"for what failed: {failed['reason']}" if failed else "for a restart"
 
 
-def _events(events: Sequence[Mapping[str, Any]]) -> Lines:
+def _events(events: Sequence[Mapping[str, Any]] | None) -> Lines:
     if not events:
-        yield "", NONE
+        yield "", HIDDEN_EVENTS if events is None else NONE
+        return
     for event in events[-EVENTS:]:
         when = age(str(event.get("lastTimestamp") or event.get("eventTime") or "").replace(" ", "T") or None)
         times = f" (x{event['count']})" if (event.get("count") or 1) > 1 else ""

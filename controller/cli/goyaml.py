@@ -16,6 +16,8 @@ import yaml
 
 from controller.cli.scalars import BINARY, MERGE, STR, resolve
 
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # surrogates: two make one character
+_HALF = re.compile("[\ud800-\udfff]")
 _SMALL, _LARGE = 400_000, 4_000_000  # nodes; goyaml's bounds between which it allows less and less aliasing
 
 
@@ -27,6 +29,10 @@ class Alias(yaml.Node):
 
 class Loader(yaml.SafeLoader):
     """Composes nodes that keep aliases and tags as they are written; a scalar without a tag has the tag ""."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._is_json = text.lstrip().startswith("{")  # as kubectl tells
 
     def scan_to_next_token(self) -> None:
         """Passes over tabs too where they are no indentation, as in most JSON of Go."""
@@ -53,6 +59,8 @@ class Loader(yaml.SafeLoader):
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
         node.tag = event.tag or ("" if event.implicit[0] else STR)
+        if self._is_json:
+            node.value = _PAIR.sub(_joined, node.value)
         return node
 
 
@@ -150,6 +158,7 @@ def _allowed_share(decoded: int) -> float:
 
 
 def _scalar(node: yaml.Node) -> Any:
+    _refuse_halves(node)
     if node.tag == BINARY:
         return _binary(node)
     try:
@@ -159,6 +168,19 @@ def _scalar(node: yaml.Node) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise _error(node, "infinity and what is no number can't be sent: JSON has neither")
     return value
+
+
+def _joined(pair: re.Match[str]) -> str:
+    """JSON has no other escape for what lies beyond \\uffff. YAML has \\U, and Go takes no pairs there."""
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _refuse_halves(node: yaml.Node) -> None:
+    """kubectl refuses them in YAML; of JSON it would send another character in their place."""
+    half = _HALF.search(node.value)
+    if half:
+        escape = f"\\u{ord(half[0]):04x}"
+        raise _error(node, f"the escape {escape} is half of a character, which no text can hold: write it whole")
 
 
 def _binary(node: yaml.Node) -> str:

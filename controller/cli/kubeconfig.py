@@ -30,7 +30,7 @@ def load(kubeconfig: Path | None, context: str | None) -> SingleConfig:
         Failure: there is no kubeconfig, it can't be read, or it has no such context.
     """
     paths = [kubeconfig] if kubeconfig else _paths()
-    existing = [path for path in paths if path.is_file()]
+    existing = [path for path in paths if _is_there(path)]
     if not existing:
         if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             return _in_cluster()
@@ -55,17 +55,29 @@ def load(kubeconfig: Path | None, context: str | None) -> SingleConfig:
 
 
 def contexts(kubeconfig: Path | None) -> list[str]:
-    """The names of all contexts, as `load` would find them. Raises Failure."""
+    """The names of all contexts, as `load` would find them, but for those of pipes. Raises Failure."""
     paths = [kubeconfig] if kubeconfig else _paths()
     merged = _merge(_read(path) for path in paths if path.is_file())
     return [str(entry["name"]) for entry in merged["contexts"]]
+
+
+def is_a_pipe(kubeconfig: Path | None) -> bool:
+    """Whether some of it can be read but once: completion must leave that to the command."""
+    paths = [kubeconfig] if kubeconfig else _paths()
+    return any(_is_there(path) and not path.is_file() for path in paths)
+
+
+def _is_there(path: Path) -> bool:
+    """Pipes are, such as of <(sops -d kubeconfig); /dev/null, for none at all, is not."""
+    return path.exists() and not path.is_dir() and not path.is_char_device()
 
 
 def _check_files(config: SingleConfig, source: Path) -> None:
     user = config.user or User()
     for path in (config.cluster.certificate_auth, user.client_cert, user.client_key):
         if path and not Path(path).is_file():
-            raise Failure(f"the kubeconfig {source} names the file {path}, which is not there")
+            hint = "" if source.is_file() else ": a pipe has no folder, so give whole paths in it"
+            raise Failure(f"the kubeconfig {source} names the file {path}, which is not there{hint}")
 
 
 def _paths() -> list[Path]:

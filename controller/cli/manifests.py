@@ -43,7 +43,12 @@ class Document:
 
 
 class Unreadable(Failure):
-    """A file that isn't YAML; the message begins with file:line."""
+    """A file that isn't YAML; the message begins with `where` (file:line), `problem` is the rest."""
+
+    def __init__(self, source: str, line: int, problem: str) -> None:
+        self.where = f"{source}:{line}"
+        self.problem = problem
+        super().__init__(f"{self.where}: {problem}")
 
 
 def files(paths: Sequence[str]) -> Iterator[str]:
@@ -70,9 +75,9 @@ def documents(file: str) -> list[Document]:
         return list(_read(source, Loader(text)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(f"{source}:{mark.line + 1 if mark else 1}: is not valid YAML: {error.problem}") from error
+        raise Unreadable(source, mark.line + 1 if mark else 1, f"is not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise Unreadable(f"{source}:1: is not valid YAML: {error}") from error
+        raise Unreadable(source, 1, f"is not valid YAML: {error}") from error
 
 
 def _read(source: str, loader: Loader) -> Iterator[Document]:
@@ -82,9 +87,9 @@ def _read(source: str, loader: Loader) -> Iterator[Document]:
             assert node is not None
             yield from _expanded(source, node, decode(node))
     except RecursionError as error:
-        raise Unreadable(f"{source}:1: is nested too deeply") from error
+        raise Unreadable(source, 1, "is nested too deeply") from error
     except (ValueError, OverflowError) as error:  # of PyYAML, such as for the character \U00110000
-        raise Unreadable(f"{source}:{loader.line + 1}: is not valid YAML: {error}") from error
+        raise Unreadable(source, loader.line + 1, f"is not valid YAML: {error}") from error
 
 
 def _text(file: str) -> str:
@@ -95,7 +100,7 @@ def _text(file: str) -> str:
     except OSError as error:
         raise Failure(f"{file}: can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Unreadable(f"{file}:1: is not UTF-8 text") from error
+        raise Unreadable(file, 1, "is not UTF-8 text") from error
 
 
 def _expanded(source: str, node: yaml.Node, content: Any) -> Iterator[Document]:

@@ -80,10 +80,13 @@ def seconds(text: str | float) -> float:
 
 def _workspace_names(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Shell completion: names of Workspaces. Silent where the API server doesn't answer."""
+    from controller.cli import kubeconfig
     from controller.cli.cluster import Cluster
     from controller.cli.failure import Failure
 
     given = ctx.params
+    if kubeconfig.is_a_pipe(given.get("kubeconfig")):
+        return
     try:
         cluster = Cluster(Asked(given.get("namespace"), given.get("context"), given.get("kubeconfig")))
         found = [o["metadata"]["name"] for o in cluster.select("Workspace", cluster.namespace)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -63,9 +63,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def print_data(data: Any, form: str) -> None:
     """Prints JSON or YAML."""
     if form == "json":
-        sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
+        typer.echo(json.dumps(data, indent=2, default=str))
     else:
-        yaml.safe_dump(json.loads(json.dumps(data, default=str)), sys.stdout, sort_keys=False, allow_unicode=True)
+        plain = json.loads(json.dumps(data, default=str))
+        typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def as_list(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def plan(
     cluster = Cluster(Asked(namespace, context, kubeconfig))
     planner = Planner(cluster, endpoint)
     if file:
-        prospects = planned_files(planner, file)
+        prospects = planned_files(planner, file, namespace)
     else:
         prospects = [planner.live(w) for w in listed(cluster, Selection(tuple(names or ()), selector))]
     if output is not Plain.TABLE:

@@ -19,16 +19,22 @@ from controller.cli.planning import Planner, Prospect, parse
 UNKNOWN_UID = "????????"  # of a Workspace that isn't there yet
 
 
-def planned_files(planner: Planner, paths: Sequence[str]) -> list[Prospect]:
-    """A plan for every Workspace of the files. Raises Failure for one that the API server would refuse."""
+def planned_files(planner: Planner, paths: Sequence[str], namespace: str | None = None) -> list[Prospect]:
+    """A plan for every Workspace of the files, all of `namespace` where that is asked for.
+
+    Raises:
+        Failure: one is of another namespace, or the API server would refuse it.
+    """
     found = [document for file in files(paths) for document in documents(file) if _is_workspace(document.object)]
     if not found:
         raise Failure(f"no Workspaces in {', '.join('stdin' if path == '-' else path for path in paths)}")
+    for document in found:
+        _check(document, None)
+        _check_namespace(document, namespace)
     return [_planned(planner, document) for document in found]
 
 
 def _planned(planner: Planner, document: Document) -> Prospect:
-    _check(document, None)
     manifest: Object = document.object
     namespace = manifest["metadata"].get("namespace") or planner.cluster.namespace
     name = manifest["metadata"].get("name")
@@ -87,6 +93,14 @@ def _check(document: Document, before: Object | None) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more: `kubectl workspace validate` lists them)" if len(problems) > 1 else ""
         raise Failure(f"{document.where(problems[0].path)}: {problems[0]}{more}")
+
+
+def _check_namespace(document: Document, asked: str | None) -> None:
+    """As kubectl, which never applies a manifest elsewhere than it says."""
+    own = document.object["metadata"].get("namespace")
+    if asked and own and own != asked:
+        where = document.where("metadata.namespace")
+        raise Failure(f"{where}: metadata.namespace: is {own!r}, and -n says {asked!r}: leave -n out, or give -n {own}")
 
 
 def _is_workspace(obj: Any) -> bool:

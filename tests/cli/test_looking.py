@@ -96,6 +96,18 @@ def test_describe_as_data(shared: Desk) -> None:
     assert isinstance(found["events"], list)
 
 
+def test_who_may_not_list_events_gets_the_rest_of_the_description(shared: Desk) -> None:
+    shared.kubectl("create", "role", "viewer", "--verb=get,list", "--resource=workspaces.aicli.dev")
+    shared.kubectl("create", "rolebinding", "viewer", "--role=viewer", "--user=viewer")
+    viewer = ("--kubeconfig", str(shared.cluster.user_kubeconfig("viewer")))
+    text = shared.ok("describe", "calm", *viewer)
+    assert "none: the container is made from this spec" in text
+    assert text.splitlines()[-1].startswith("  you may not list the Events of this namespace")
+    answer = shared("describe", "calm", "-o", "json", *viewer)
+    assert (answer.code, answer.json["events"]) == (0, None)
+    assert answer.err.startswith("events: you may not list the Events of this namespace")
+
+
 def test_watch_in_a_pipe_prints_a_line_for_each_change(desk: Desk) -> None:
     command = ["kubectl", "workspace", "watch", "-n", desk.namespace]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=desk.environment)

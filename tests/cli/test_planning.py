@@ -1,6 +1,7 @@
 """plan, on a running controller: what would be done now, and for a file."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,21 @@ def test_a_file_that_the_api_server_would_refuse_is_refused_with_its_line(shared
         assert answer.code == 1
         assert f"{field}: " in answer.err
         assert answer.err.startswith(f"Error: {tmp_path}/ws.yaml:")
+
+
+def test_a_file_of_another_namespace_than_the_one_asked_for_is_refused_as_by_kubectl(
+    shared: Desk, tmp_path: Path
+) -> None:
+    path = tmp_path / "ws.yaml"
+    path.write_text(yaml.safe_dump(workspace("fresh", namespace="other"), sort_keys=True))
+    with pytest.raises(subprocess.CalledProcessError):
+        shared.kubectl("apply", "--dry-run=client", "-f", str(path))
+    answer = shared("plan", "-f", str(path))
+    assert answer.code == 1
+    assert answer.err.startswith(f"Error: {path}:")
+    assert f"metadata.namespace: is 'other', and -n says '{shared.namespace}'" in answer.err
+    path.write_text(yaml.safe_dump(workspace("fresh", namespace=shared.namespace)))
+    shared.ok("plan", "-f", str(path))
 
 
 def test_a_folder_without_workspaces_is_told(shared: Desk, tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ TEXTS = {
     "an empty spec": ("spec: {}", True),
     "a null spec": ("spec:", False),
     "a folded string": ("spec:\n  owner: >-\n    one\n    two", True),
+    "half of a character": (r'spec: {owner: "\ud800"}', False),
+    "a character in two halves": (r'spec: {owner: "\ud83d\ude00"}', False),
+    "a character by its number": (r'spec: {owner: "\U0001F600"}', True),
     "a number as a label": ("spec: {}\nextra: 1", False),
 }
 
@@ -112,6 +115,39 @@ def test_a_key_that_is_there_twice_is_refused_as_by_the_api_server(namespace: st
         kubectl("create", "--raw", url, "-f", "-", stdin=manifest)
     assert "duplicate field" in refused.value.stderr
     assert "the key 'image' is there twice" in run("validate", "-f", "-", stdin=manifest).out
+
+
+def test_a_character_in_two_halves_is_whole_in_json_as_for_kubectl(kubectl: Kubectl) -> None:
+    manifest = json.dumps(workspace(owner="\U0001f600"))
+    assert "\\ud83d\\ude00" in manifest
+    kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifest)
+    assert run("validate", "-f", "-", stdin=manifest).code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER.replace("{name: a}", '\n  name: a\n  annotations: {a: "\\ud800"}') + "spec: {}\n",
+        HEADER + 'spec:\n  owner: x\n  "\\ud800": y\n',
+        json.dumps(workspace(owner="\ud800"), indent=1).replace("{", "{\n\n\n", 1),
+    ],
+    ids=["annotation", "key", "JSON"],
+)
+def test_half_of_a_character_is_told_with_its_line(text: str, tmp_path: Path) -> None:
+    (path := tmp_path / "ws.yaml").write_text(text)
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if "ud800" in line)
+    told = rf"{path}:{line}: is not valid YAML: the escape \ud800 is half of a character"
+    assert run("validate", "-f", str(path)).out.startswith(told)
+    planner: Any = None  # not asked
+    with pytest.raises(Failure, match=re.escape(told)):
+        planned_files(planner, [str(path)])
+
+
+def test_a_colon_in_the_name_of_a_file_that_is_not_yaml_is_no_line(tmp_path: Path) -> None:
+    (path := tmp_path / "x: y.yaml").write_text("a: 1\nb: [")
+    (error,) = run("validate", "-f", str(path), "-o", "json").json["errors"]
+    assert (error["file"], error["line"]) == (str(path), 2)
+    assert error["message"].startswith("is not valid YAML: ")
 
 
 def test_an_error_names_file_line_object_and_field(tmp_path: Path) -> None:
@@ -246,6 +282,23 @@ def test_a_reader_that_has_seen_enough_makes_no_success_of_it(tmp_path: Path) ->
     process.stdout.close()
     _, said = process.communicate(b"go on\n")
     assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["validate -f -", "validate -f - -o json", "validate -f - -o yaml", "validate --help", "--help", "--version"],
+)
+@pytest.mark.parametrize("spec", ["{}", "{tty: soon}"], ids=["valid", "broken"])
+def test_a_full_disk_is_told_in_one_line(spec: str, args: str) -> None:
+    command = ["sh", "-c", f'"$0" -c "$1" {args} > /dev/full', sys.executable, PROGRAM]
+    done = subprocess.run(command, input=f"{HEADER}spec: {spec}\n", capture_output=True, text=True, check=False)
+    told = "Error: the output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_a_name_that_no_file_can_have_is_told_in_one_line() -> None:
+    answer = run("validate", "-f", "x" * 5000)
+    assert (answer.code, answer.err.endswith("can't be opened: File name too long\n")) == (1, True)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a: \x01", b"a: [", b"{{ template }}", b"? [a]\n: b"], ids=repr)

@@ -98,6 +98,14 @@ class ApiServer:
         self.on_write(before, raw)
         return self._store(ref.kind, before, raw, "MODIFIED")
 
+    def remove(self, ref: ObjectRef) -> Object:
+        """Deletes this very object; nothing where the name is free. Raises Conflict."""
+        found = self.objects.get((ref.kind, ref.namespace, ref.name))
+        if found is not None and found["metadata"]["uid"] != ref.uid:
+            raise Conflict(ref.name)
+        self.delete(ref.kind, ref.namespace, ref.name)
+        return {}
+
     def _store(self, kind: str, before: Object | None, raw: Object, event: str) -> Object:
         meta = raw["metadata"]
         meta["resourceVersion"] = str(next(self._versions))
@@ -132,6 +140,9 @@ class Client:
     async def set_finalizers(self, ref: ObjectRef, finalizers: list[str]) -> Object:
         changes = {"metadata": {"finalizers": finalizers}}
         return await self._write("finalizers", lambda: self._server.patch(ref, changes, status=False))
+
+    async def delete(self, ref: ObjectRef) -> None:
+        await self._write("delete", lambda: self._server.remove(ref))
 
     async def list_objects(self, kind: str) -> list[Object]:
         self._check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,6 +11,11 @@ from controller.health import WATCH_STALE
 from controller.store import Store
 from tests.fuzz.apiserver import Object
 from tests.fuzz.world import HOST_SPEC, NAMESPACE, World, world
+
+
+def stale_for(made: World, kind: str) -> float:
+    app = made.controller.app
+    return app.collector.missed.stale_for(kind, made.loop.time(), app.collector.watched(kind))
 
 
 def orphan(made: World, name: str) -> None:
@@ -59,9 +65,35 @@ def test_an_object_that_cannot_be_read_is_no_stale_watch() -> None:
         made.go(30)
         made.api.create("DockerHost", "", "newer", {**HOST_SPEC, "newField": 1})
         made.go(5 * WATCH_STALE)
-        app = made.controller.app
-        stale = app.collector.missed.stale_for("DockerHost", made.loop.time(), app._watch.last_event["DockerHost"])
-        assert stale == 0
+        assert stale_for(made, "DockerHost") == 0
+
+
+def test_what_came_and_went_while_the_watch_was_cut_off_is_no_stale_watch_once_it_is_back() -> None:
+    with world() as made:
+        made.go(30)
+        made.api.silent = True
+        made.api.create("WorkspaceOperation", NAMESPACE, "restart", {"operation": "Restart", "selector": {}})
+        made.go(30)
+        made.api.delete("WorkspaceOperation", NAMESPACE, "restart")
+        made.go(5)
+        made.api.silent = False
+        made.api.tell_all()
+        made.go(5 * WATCH_STALE)
+        assert stale_for(made, "WorkspaceOperation") == 0
+
+
+def test_what_went_back_to_an_older_version_is_no_stale_watch() -> None:
+    """etcd was restored from a snapshot: the watch has brought it, and was not believed."""
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(30)
+        restored = copy.deepcopy(made.api.objects)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["metadata"].update(labels={"a": "b"}))
+        made.go(20)
+        made.api.objects = restored
+        made.api.tell_all()
+        made.go(5 * WATCH_STALE)
+        assert stale_for(made, "Workspace") == 0
 
 
 @pytest.mark.parametrize("kind", ["Workspace", "DockerHost", "WorkspaceOperation"])
@@ -108,3 +140,27 @@ def test_an_object_that_was_made_again_while_a_list_was_under_way_stays() -> Non
     assert store.get(("team", "a")) is not None
     assert store.compare({}, store.refs()) == []
     assert store.get(("team", "a")) is None
+
+
+@pytest.mark.parametrize("waits", ["Stopped", "for its back-off"])
+def test_a_container_that_waits_for_its_restart_keeps_the_network_that_it_was_made_in(waits: str) -> None:
+    def change(**spec: Any) -> None:
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(spec))
+
+    with world() as made:
+        recovery = {"backoff": {"initialSeconds": 60}}
+        made.api.create("Workspace", NAMESPACE, "a", {"updatePolicy": "Manual", "recovery": recovery})
+        made.go(10)
+        (container,) = made.host.containers
+        if waits == "Stopped":
+            change(desiredState="Stopped")
+            made.go(5)
+        change(network={"mode": "Namespace"})
+        for _ in range(2 if waits == "for its back-off" else 0):
+            made.go(2)
+            made.host.kill(container)
+        made.go(30)
+        change(desiredState="Running")
+        made.go(60)
+        assert list(made.host.containers) == [container]
+        assert made.host.find(container).shown.is_live

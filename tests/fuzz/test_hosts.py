@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from controller.engine.memory_host import MemoryHost
 from controller.engine.protocol import Engine, EngineInfo
 from controller.errors import CallTimeout, EngineError, HostUnreachable
 from controller.health import Facts
-from controller.kube import ObjectRef
+from controller.kube import Gone, ObjectRef
 from controller.observed import Container
 from controller.scrape import State
 from controller.settings import Settings
@@ -456,3 +457,127 @@ def test_a_container_that_is_never_answered_for_keeps_no_other_of_its_host_waiti
         locked.clear()
         made.go(30)
         assert phase(made, "a") == "Running"
+
+
+def there(made: World) -> bool:
+    return ("DockerHost", "", HOST) in made.api.objects
+
+
+def test_a_host_that_is_deleted_goes_once_a_workspace_that_others_hold_has_nothing_on_it() -> None:
+    """The Workspace loses our finalizer in a write of ours, which tells nobody, and stays."""
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {}, finalizers=["example.com/other"])
+        made.go(10)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(desiredState="Stopped"))
+        made.go(20)
+        made.host.by_hand = True
+        made.host.remove(only_container(made))
+        made.host.by_hand = False
+        made.go(20)
+        made.api.delete("DockerHost", "", HOST)
+        made.go(10)
+        assert there(made)
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(30)
+        found = made.get("a")
+        assert found is not None
+        assert found["metadata"]["finalizers"] == ["example.com/other"]
+        assert not there(made)
+
+
+def test_a_host_that_is_deleted_while_a_workspace_begins_on_it_stays_until_that_is_gone() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "first", {})
+        made.go(10)
+        made.api.delete("Workspace", NAMESPACE, "first")
+        made.go(30)
+        kube: Any = made.controller.app.kube
+        write = kube.set_finalizers
+
+        async def slow(ref: ObjectRef, finalizers: list[str]) -> Any:
+            if ref.kind == "Workspace":
+                made.api.delete("DockerHost", "", HOST)
+                await asyncio.sleep(0.2)
+            return await write(ref, finalizers)
+
+        kube.set_finalizers = slow
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(30)
+        assert there(made)
+        kube.set_finalizers = write
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(60)
+        assert (made.get("a"), there(made)) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "silent", "most"),
+    [({"maxConcurrentOperations": 7}, True, 3), ({"endpoint": 7}, False, 35)],
+    ids=["the watch is late", "it can't be read"],
+)
+def test_a_host_of_which_a_newer_version_is_not_held_is_not_written_in_a_storm(
+    change: dict[str, Any], silent: bool, most: int
+) -> None:
+    with world() as made:
+        made.go(30)
+        made.api.silent = silent
+        made.api.edit("DockerHost", "", HOST, lambda raw: raw["spec"].update(change))
+        kube: Any = made.controller.app.kube
+        write, tries = kube.patch_status, []
+
+        async def counted(ref: ObjectRef, changes: dict[str, Any]) -> Any:
+            tries.append(made.loop.time())
+            return await write(ref, changes)
+
+        kube.patch_status = counted
+        made.host.cut()
+        made.go(60)
+        assert 1 <= len(tries) <= most
+
+
+def test_one_answer_that_a_host_is_gone_is_not_believed_for_ever() -> None:
+    with world() as made:
+        made.go(30)
+        kube: Any = made.controller.app.kube
+        write = kube.patch_status
+
+        async def refuse(ref: ObjectRef, changes: dict[str, Any]) -> Any:
+            raise Gone("404")
+
+        kube.patch_status = refuse
+        made.host.cut()
+        made.go(15)
+        kube.patch_status = write
+        made.go(30)
+        ready = made.api.objects[("DockerHost", "", HOST)]["status"]["conditions"][0]
+        assert (ready["type"], ready["status"]) == ("Ready", "False")
+
+
+def gone_after_it_was_refused(made: World) -> None:
+    """The host, once the last Workspace that it had has gone."""
+    made.api.create("Workspace", NAMESPACE, "b", {})
+    made.go(10)
+    made.api.delete("DockerHost", "", HOST)
+    made.api.create("Workspace", NAMESPACE, "a", {})
+    made.go(3)
+    made.api.delete("Workspace", NAMESPACE, "b")
+
+
+def away_after_a_failed_removal(made: World) -> None:
+    made.api.create("Workspace", NAMESPACE, "a", {})
+    made.go(10)
+    made.host.stick(only_container(made))
+    made.api.delete("Workspace", NAMESPACE, "a")
+    made.go(60)
+    made.host.cut()
+
+
+@pytest.mark.parametrize("make", [gone_after_it_was_refused, away_after_a_failed_removal])
+def test_who_waits_for_a_host_is_not_written_again_and_again(make: Callable[[World], None]) -> None:
+    with world() as made:
+        make(made)
+        made.go(90)
+        assert phase(made, "a") in ("Failed", "Terminating")
+        made.api.writes.clear()
+        made.go(300)
+        assert not made.api.writes

@@ -1,9 +1,10 @@
 """What makes the controller unready, and what makes it worth a restart."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
-from controller.health import Facts, HostState, Missed, WatchState, as_text, liveness, passed, readiness
+from controller.health import ANSWERS, Facts, HostState, Missed, WatchState, as_text, liveness, passed, readiness
 
 WELL = Facts(
     api_age=1.0,
@@ -15,6 +16,9 @@ WELL = Facts(
 )
 STALE = {"Workspace": WatchState(synced=True, list_age=3.0, event_age=100.0, stale_for=61.0)}
 
+Key = tuple[str, str]
+A, B = ("team", "a"), ("team", "b")
+
 
 def test_all_well_is_alive_and_ready() -> None:
     assert passed(liveness(WELL))
@@ -22,9 +26,14 @@ def test_all_well_is_alive_and_ready() -> None:
 
 
 def test_an_outage_of_the_api_server_is_unready_but_alive() -> None:
-    facts = replace(WELL, api_age=16.0, watches=STALE)
+    facts = replace(WELL, api_age=ANSWERS + 1, watches=STALE)
     assert passed(liveness(facts))
     assert not passed(readiness(facts))
+
+
+def test_an_api_server_that_only_the_lists_ask_is_no_outage() -> None:
+    """Without a readiness probe: between two lists nothing is asked of it."""
+    assert not passed(liveness(replace(WELL, api_age=19.9, watches=STALE)))
 
 
 def test_an_outage_of_less_than_15_seconds_changes_nothing() -> None:
@@ -75,35 +84,66 @@ def test_the_answer_has_a_line_for_each_check_and_a_verdict() -> None:
     ]
 
 
+def listed(missed: Missed, now: float, there: Collection[Key], newer: Collection[Key], last_event: float) -> None:
+    missed.listed("Workspace", there, newer, now, last_event)
+
+
 def test_a_watch_is_behind_from_the_first_list_that_shows_more() -> None:
     missed = Missed()
-    missed.newer_in_list("Workspace", now=100.0, last_event=20.0)
-    missed.newer_in_list("Workspace", now=120.0, last_event=20.0)
+    listed(missed, 100.0, {A}, {A}, last_event=20.0)
+    listed(missed, 120.0, {A}, (), last_event=20.0)  # it was fetched: nothing is newer any more
     assert missed.stale_for("Workspace", now=161.0, last_event=20.0) == 61.0
 
 
 def test_an_event_after_that_shows_that_the_watch_lives() -> None:
     missed = Missed()
-    missed.newer_in_list("Workspace", now=100.0, last_event=20.0)
+    listed(missed, 100.0, {A}, {A}, last_event=20.0)
     assert missed.stale_for("Workspace", now=161.0, last_event=100.5) == 0.0
+
+
+def test_what_is_gone_before_the_watch_begins_anew_is_missed_no_longer() -> None:
+    """After a 410 the watch brings what is there, and of nothing that it has gone."""
+    missed = Missed()
+    listed(missed, 100.0, {A}, {A}, last_event=20.0)
+    listed(missed, 120.0, (), (), last_event=20.0)
+    assert missed.stale_for("Workspace", now=1000.0, last_event=20.0) == 0.0
+
+
+def test_a_list_that_comes_just_before_the_watch_long_after_that_says_nothing_against_it() -> None:
+    missed = Missed()
+    listed(missed, 100.0, {A}, {A}, last_event=20.0)
+    listed(missed, 120.0, (), (), last_event=20.0)
+    listed(missed, 1000.0, {B}, {B}, last_event=20.0)
+    assert missed.stale_for("Workspace", now=1000.01, last_event=20.0) < 1.0
+    assert missed.stale_for("Workspace", now=1001.0, last_event=1000.02) == 0.0
+    listed(missed, 1020.0, {B}, (), last_event=1000.02)
+    assert missed.stale_for("Workspace", now=2000.0, last_event=1000.02) == 0.0
+
+
+def test_a_watch_that_misses_what_soon_is_gone_time_and_again_is_dead() -> None:
+    missed = Missed()
+    for since in (0.0, 40.0, 80.0):
+        listed(missed, 100.0 + since, {A}, {A}, last_event=20.0)
+        listed(missed, 120.0 + since, (), (), last_event=20.0)
+    assert missed.stale_for("Workspace", now=206.0, last_event=20.0) == 80.0
 
 
 def test_a_list_that_overtakes_the_watch_by_a_moment_is_no_sign_of_its_death() -> None:
     missed = Missed()
-    missed.newer_in_list("Workspace", now=100.0, last_event=99.999)  # on its way through the queue already
+    listed(missed, 100.0, {A}, {A}, last_event=99.999)  # on its way through the queue already
     assert missed.stale_for("Workspace", now=1000.0, last_event=99.999) == 0.0
 
 
 def test_a_watch_that_died_right_after_an_event_is_found_by_the_next_list() -> None:
     missed = Missed()
-    missed.newer_in_list("Workspace", now=100.0, last_event=97.0)
-    missed.newer_in_list("Workspace", now=120.0, last_event=97.0)
+    listed(missed, 100.0, {A}, {A}, last_event=97.0)
+    listed(missed, 120.0, {A}, {A}, last_event=97.0)
     assert missed.stale_for("Workspace", now=181.0, last_event=97.0) == 61.0
 
 
 def test_a_watch_that_never_brought_anything_is_behind_too() -> None:
     missed = Missed()
-    missed.newer_in_list("Workspace", now=100.0, last_event=-math.inf)
+    listed(missed, 100.0, {A}, {A}, last_event=-math.inf)
     assert missed.stale_for("Workspace", now=161.0, last_event=-math.inf) == 61.0
     assert missed.stale_for("DockerHost", now=161.0, last_event=-math.inf) == 0.0
 

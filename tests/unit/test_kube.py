@@ -1,6 +1,7 @@
 """What answers of the API server mean."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import msgspec
@@ -66,4 +67,17 @@ async def test_no_answer_that_can_be_used_is_none(error: Exception) -> None:
     kube = Kube(KubeConfig.from_one(cluster=Cluster(server="http://127.0.0.1:1"), user=User()))
     with pytest.raises(ApiUnavailable):
         await kube._call(call())
+    await kube.close()
+
+
+async def test_a_list_that_a_proxy_answers_with_a_page_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    kube = Kube(KubeConfig.from_one(cluster=Cluster(server="http://127.0.0.1:1"), user=User()))
+    client: Any = kube._client
+
+    async def send(request: httpx2.Request, **_: Any) -> httpx2.Response:
+        return httpx2.Response(200, text="<html>", request=request)
+
+    monkeypatch.setattr(client._client, "send", send)
+    with pytest.raises(ApiUnavailable):
+        await kube.list_metadata("Workspace")
     await kube.close()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from controller.clock import mono
+from controller.container_spec import KeyRef
 from controller.errors import ConfigurationError
 from controller.kube import Data
 from controller.policy import MAX_ENV_BYTES
-from controller.references import References
+from controller.references import LOOK, RECHECK_SECONDS, References, Source
 from tests.unit.pairs import desired
+from tests.virtual_time import virtual_time
 
 KEYS = 10
 
@@ -74,3 +79,65 @@ async def test_whoever_reads_a_changed_object_all_its_users_hear_of_it() -> None
     await references.resolve(spec)  # one of them is made anew
     await references.resolve(spec)
     assert changed == [(spec.namespace, "Secret", "a")]
+
+
+class _Store:
+    """One Secret, which changes; an answer can take long."""
+
+    def __init__(self) -> None:
+        self.version, self.latency = "1:1", 0.0
+        self.times: dict[str, list[float]] = defaultdict(list)  # by name: when it was read
+
+    async def data(self, kind: str, namespace: str, name: str) -> Data:
+        self.times[name].append(mono())
+        found, latency = Data(self.version, {}), self.latency
+        await asyncio.sleep(latency)
+        return found
+
+
+@virtual_time
+async def test_an_older_answer_that_comes_later_does_not_replace_a_newer_one() -> None:
+    changed: list[Source] = []
+    store: Any = _Store()
+    references = References(store, lambda: (), changed.append)
+    spec = desired({"env": [key_of("a")]}).container
+    await references.learn(spec.namespace, spec.references)
+    store.latency = 8.0
+    slow = asyncio.create_task(references.learn(spec.namespace, spec.references, again=True))
+    await asyncio.sleep(1)
+    store.version, store.latency = "1:2", 0.0
+    await references.learn(spec.namespace, spec.references, again=True)
+    await slow
+    assert references.versions(spec.namespace, spec.references) == {"Secret/a": "1:2"}
+    assert changed == [(spec.namespace, "Secret", "a")]
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+@virtual_time
+async def test_each_object_in_use_is_read_again_within_five_minutes_whenever_it_came(count: int) -> None:
+    store: Any = _Store()
+    used: list[Source] = []
+    references = References(store, lambda: used, lambda source: None)
+    looking = asyncio.create_task(references.run())
+    for number in range(count):
+        await asyncio.sleep(40)
+        used.append(("team", "Secret", f"s{number}"))
+        await references.learn("team", [KeyRef("Secret", f"s{number}", "k1")])
+    await asyncio.sleep(1500)
+    looking.cancel()
+    for times in store.times.values():
+        gaps = [later - earlier for earlier, later in pairwise([*times, mono()])]
+        assert max(gaps) <= RECHECK_SECONDS + LOOK
+
+
+@virtual_time
+async def test_an_object_that_nobody_uses_any_more_is_not_read_again_for_ever() -> None:
+    store: Any = _Store()
+    references = References(store, lambda: (), lambda source: None)
+    looking = asyncio.create_task(references.run())
+    await references.learn("team", [KeyRef("Secret", "a", "k1")])
+    await asyncio.sleep(2 * RECHECK_SECONDS)
+    read = len(store.times["a"])
+    await asyncio.sleep(10 * RECHECK_SECONDS)
+    looking.cancel()
+    assert len(store.times["a"]) == read

@@ -83,6 +83,25 @@ def test_what_a_list_shows_in_an_older_version_than_before_it_is_taken_in_again(
     assert told.store.refs()[KEY].resource_version == "8"
 
 
+def test_an_earlier_object_of_the_same_name_is_taken_in_again() -> None:
+    """etcd was restored from a snapshot; since that was made the object had been deleted and made again."""
+    told = Told()
+    told.store.apply(_object(50, uid="uid-2"))
+    assert told.store.compare({KEY: ("uid-1", "7")}, told.store.refs()) == [KEY]
+    told.store.apply(_object(7))
+    assert told.changes == ["uid-2", "", "uid-1"]
+
+
+def test_it_tells_what_the_watch_could_not_bring_until_it_is_taken_in() -> None:
+    told = Told()
+    told.store.apply(_object(50))
+    assert not told.store.was_taken_back(KEY)
+    told.store.compare({KEY: ("uid-1", "7")}, told.store.refs())
+    assert told.store.was_taken_back(KEY)
+    told.store.apply(_object(7))
+    assert not told.store.was_taken_back(KEY)
+
+
 def test_a_list_that_is_older_than_what_came_meanwhile_takes_nothing_back() -> None:
     told = Told()
     told.store.apply(_object(5))
