@@ -218,6 +218,8 @@ class Reconciliation:
             changes = merge_patch(previous.to_dict(), new.to_dict())
             self._took(await self._world.kube.patch_status(entry.ref, changes))
             self._world.recorder.status_changed(self._workspace, previous, new)
+            if self._history.last_restart_request is None:  # first sight is over: what is asked for from now on counts
+                self._history = replace(self._history, last_restart_request=new.last_restart_request or "")
 
     def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
         """Only for a Workspace that asks for it, and where sampling is switched on."""

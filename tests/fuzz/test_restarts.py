@@ -8,8 +8,8 @@ import pytest
 
 from controller import naming
 from controller.engine.memory_registry import Program
-from controller.errors import EngineConflict
-from tests.fuzz.world import NAMESPACE, World, world
+from controller.errors import EngineConflict, EngineError
+from tests.fuzz.world import HOST, NAMESPACE, World, world
 
 
 def starts(made: World) -> int:
@@ -163,3 +163,32 @@ def test_a_back_off_outlives_us_also_where_another_step_waits_for_less(step: str
         made.go(10)
         assert made.host.find(container).shown.is_live
         assert not made.host.violations
+
+
+def test_a_stop_that_the_policy_enforces_counts_as_no_restart_also_where_the_answer_to_its_signal_is_lost() -> None:
+    policy = {"images": ["reg.example/*"], "enforcement": "Stop"}
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(10)
+        made.host.faults.fail("signal", EngineError("500"), took_effect=True)
+        made.api.edit("DockerHost", "", HOST, lambda raw: raw["spec"]["policy"].update(policy))
+        made.go(10)
+        (container,) = made.host.containers.values()
+        assert not container.shown.is_live
+        found = made.get("a")
+        assert found is not None
+        assert "restartCount" not in found["status"]
+
+
+def test_a_restart_on_a_host_that_takes_no_finalizer_any_more_is_tried_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with world() as made:
+        for name in ("keeps-the-host", "a"):
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(10)
+        made.api.delete("DockerHost", "", HOST)
+        edit(made, lambda raw: raw["metadata"].update(finalizers=[]))
+        caplog.clear()
+        edit(made, lambda raw: raw["metadata"].update(annotations={naming.ANNOTATION_RESTARTED_AT: "x"}), 60)
+    assert 1 < caplog.messages.count("a step failed") < 10

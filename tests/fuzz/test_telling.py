@@ -108,6 +108,22 @@ def test_a_restart_that_was_asked_for_counts_as_none_when_its_start_hangs() -> N
         assert status(made)["lastRestartRequest"] == "x"
 
 
+def test_a_restart_that_is_asked_for_while_the_first_start_hangs_is_carried_out() -> None:
+    """What is asked for at first sight is none; what was told meanwhile was first sight."""
+    with world() as made:
+        made.host.faults.hang("start", took_effect=True)
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(TRUE_WITHIN)
+        asked = made.loop.wall()
+        request = {naming.ANNOTATION_RESTARTED_AT: "x"}
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["metadata"].update(annotations=request))
+        made.go(60)
+        (container,) = made.host.containers.values()
+        assert container.shown.started_at is not None
+        assert container.shown.started_at > asked
+        assert status(made)["lastRestartRequest"] == "x"
+
+
 def touch(raw: dict[str, Any]) -> None:
     raw["metadata"].setdefault("annotations", {})["tenant"] = "was here"
 

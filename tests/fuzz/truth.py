@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from controller.observed import Container, ContainerState, Health
 from tests.fuzz.apiserver import CLUSTER, ApiServer, Object
 
 TOLERANCE = 2.5  # seconds; times on a status are whole seconds, and kept where they differ by less than 2
+TRUE_WITHIN = 10.0  # seconds (S9)
+STATES = {"Running": ContainerState.RUNNING, "Paused": ContainerState.PAUSED}
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class WatchedHost(MemoryHost):
         self.foreign: dict[str, tuple[str, datetime | None]] = {}  # name and start by ID
         self.by_hand = False  # what happens now is done by a person
         self._exits: dict[str, _Exits] = {}  # by uid
+        self._shown: dict[str, Container] = {}  # by ID, as the last change left them
+        self._before: deque[tuple[float, Container]] = deque()  # as they were until a change, and when that was
         self._api, self._time = api, clock
         api.on_write = self._judge_write
         super().__init__(wall)
@@ -47,6 +52,7 @@ class WatchedHost(MemoryHost):
 
     def _emit(self, it: MemoryContainer, action: str) -> None:
         shown = it.shown
+        self._note(shown, action)
         if shown.id in self.foreign and not self.by_hand:
             self.blame(f"S2: the foreign container {shown.name} was touched: {action}")
         if shown.uid and shown.labels.get(naming.LABEL_CLUSTER) == CLUSTER:
@@ -65,10 +71,10 @@ class WatchedHost(MemoryHost):
         if (exits.generation, exits.restart) != _asked(found):
             exits.count, (exits.generation, exits.restart) = 0, _asked(found)
         if action == "die":
-            if self.by_hand:
+            if self.by_hand and _is_seen(found) and not _restarts(found):
                 exits.count, exits.at = exits.count + 1, self._time()
             else:
-                exits.count = 0  # the controller stopped it
+                exits.count = 0  # the controller stopped it, or was about to, or what is asked for now comes anew
         elif action == "start" and exits.count > 1:
             backoff = WorkspaceSpec.model_validate(found["spec"]).recovery.backoff
             wait = min(backoff.initial_seconds * backoff.factor ** (exits.count - 2), backoff.max_seconds)
@@ -88,21 +94,20 @@ class WatchedHost(MemoryHost):
         if found is None or found["metadata"].get("deletionTimestamp") or others:
             return
         spec = WorkspaceSpec.model_validate(found["spec"])
-        known = found.get("status", {}).get("lastRestartRequest")
-        restarting = any(c["reason"] == "Restarting" for c in found.get("status", {}).get("conditions", []))
         asked = (
             spec.desired_state == "Stopped"
             or shown.config_hash != config_hash(spec)
             or shown.health is Health.UNHEALTHY
-            or restarting
-            or (found["metadata"].get("annotations", {}).get(naming.ANNOTATION_RESTARTED_AT) or None) != known
+            or _restarts(found)
         )
         if not asked:
             self.blame(f"S3: {shown.name} is stopped, though it is healthy and as declared")
 
-    # S4, S6: on each write of the controller
+    # S4, S6, S9: on each write of the controller
 
     def _judge_write(self, before: Object | None, after: Object) -> None:
+        if before is None or before.get("status") != after.get("status"):
+            self._judge_ready(after)
         if before is None or "finalizers" not in str(before):
             return
         old, new = before["metadata"].get("finalizers", []), after["metadata"].get("finalizers", [])
@@ -128,6 +133,38 @@ class WatchedHost(MemoryHost):
             if moved and was["status"] == condition["status"]:
                 self.blame(f"S6: {name}: {condition['type']} has another transition time, but the same status")
 
+    def _judge_ready(self, found: Object) -> None:
+        """Ready is only said where what was declared last is there, or was a moment ago."""
+        meta, status = found["metadata"], found.get("status", {})
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+        if not ready or status["observedGeneration"] != meta["generation"] or not self._workspace(meta["uid"]):
+            return
+        spec = WorkspaceSpec.model_validate(found["spec"])
+        waits = spec.update_policy != "Recreate" and status.get("pendingChanges")
+        lately = [c for c in self._lately() if self._is_of(c, meta["uid"])]
+        if spec.desired_state == "Stopped":
+            ended = {c.id for c in lately if not c.is_live}
+            fits = ended.issuperset(c.id for c in lately)
+        else:
+            wanted = [c for c in lately if c.state is STATES[spec.desired_state]]
+            fits = any(waits or c.config_hash == config_hash(spec) for c in wanted)
+        if not fits:
+            states = [f"{c.state} from {c.config_hash[:8]}" for c in lately]
+            self.blame(f"S9: {meta['name']} is Ready, but {spec.desired_state} is declared, and there is {states}")
+
+    def _lately(self) -> Iterator[Container]:
+        """All that could be seen on the host in the last few seconds."""
+        yield from (it.shown for it in self.containers.values())
+        yield from (shown for until, shown in self._before if until >= self._time() - TRUE_WITHIN)
+
+    def _note(self, shown: Container, action: str) -> None:
+        if shown.id in self._shown:
+            self._before.append((self._time(), self._shown.pop(shown.id)))
+        if action != "destroy":
+            self._shown[shown.id] = shown
+        while self._before and self._before[0][0] < self._time() - TRUE_WITHIN:
+            self._before.popleft()
+
     # L1
 
     def check_converged(self) -> None:
@@ -152,6 +189,18 @@ def _asked(found: Object) -> tuple[int, str]:
     return meta["generation"], meta.get("annotations", {}).get(naming.ANNOTATION_RESTARTED_AT, "")
 
 
+def _is_seen(found: Object) -> bool:
+    """Whether the controller has said that it knows of the latest spec."""
+    return bool(found.get("status", {}).get("observedGeneration") == found["metadata"]["generation"])
+
+
+def _restarts(found: Object) -> bool:
+    """Whether a restart is asked for or under way."""
+    status = found.get("status", {})
+    under_way = any(c["reason"] == "Restarting" for c in status.get("conditions", []))
+    return under_way or (_asked(found)[1] or None) != status.get("lastRestartRequest")
+
+
 def _check_one(found: Object, containers: list[Container]) -> None:
     meta, status = found["metadata"], found.get("status", {})
     spec = WorkspaceSpec.model_validate(found["spec"])
@@ -168,8 +217,7 @@ def _check_one(found: Object, containers: list[Container]) -> None:
         assert len(states) <= 1, f"{name}: {states}"
         assert not any(c.is_live for c in containers), f"{name}: {states}"
         return
-    wanted = ContainerState.PAUSED if spec.desired_state == "Paused" else ContainerState.RUNNING
-    assert states == [wanted], f"{name}: {states}"
+    assert states == [STATES[spec.desired_state]], f"{name}: {states}"
     assert containers[0].config_hash == config_hash(spec), f"{name}: made from another spec"
     assert containers[0].restart_policy == "no", f"{name}: {containers[0].restart_policy}"
     assert status.get("containerID") == containers[0].id, f"{name}: the status names another container"

@@ -327,6 +327,11 @@ class TestRestartRequest:
     def test_it_is_recorded_before_anything_is_stopped(self) -> None:
         assert kinds(self.asked()[2]) == ["RecordRestart", "Signal"]
 
+    def test_it_is_recorded_before_all_that_could_fail_for_it_lets_all_be_tried_at_once(self) -> None:
+        wanted = desired(finalizers=[], annotations={naming.ANNOTATION_RESTARTED_AT: "now"})
+        decided = plan(wanted, observed(container(wanted)), history(), NOW)
+        assert kinds(decided) == ["RecordRestart", "AddFinalizer", "Signal"]
+
     def test_a_value_that_is_there_at_first_sight_is_not_acted_on(self) -> None:
         assert self.asked(known=None)[2].actions == ()
 
@@ -378,9 +383,20 @@ class TestRefusals:
         wanted = replace(desired(), refusal=PolicyViolation("no"))
         assert plan(wanted, observed(container(wanted)), history(), NOW).actions == ()
 
+    def test_so_does_one_whose_probe_fails_for_it_would_not_be_started_again(self) -> None:
+        wanted = replace(desired(), refusal=PolicyViolation("no"))
+        there = container(wanted, health=Health.UNHEALTHY)
+        assert plan(wanted, observed(there), history(), NOW).actions == ()
+
     def test_unless_the_policy_is_enforced_by_stopping(self) -> None:
         wanted = replace(desired(), refusal=PolicyViolation("no"), stop_refused=True)
         assert kinds(plan(wanted, observed(container(wanted)), history(), NOW)) == ["Signal"]
+
+    def test_what_it_stopped_did_not_end_by_itself(self) -> None:
+        wanted = replace(desired(), refusal=PolicyViolation("no"), stop_refused=True)
+        decided = plan(wanted, observed(container(wanted, EXITED)), history(), NOW)
+        assert decided.accounting is not None
+        assert decided.accounting.restart_count == 0
 
     def test_an_exited_one_is_not_started(self) -> None:
         wanted = replace(desired(), refusal=PolicyViolation("no"))

@@ -93,6 +93,23 @@ def test_an_answer_that_says_nothing_is_not_told_before_it_has_come_again_and_ag
     assert (found.last_error, found.next_retry_at) == (None, None)
 
 
+@pytest.mark.parametrize("step", ["EnsureImage", "Create"])
+def test_a_container_of_another_spec_is_not_ready_while_the_making_of_the_next_is_tried_again(step: str) -> None:
+    failed = memory(failures={step: Failure(EngineError("500"), 1, NOW.mono + 1)})
+    wanted = desired({"image": "new"}, generation=2)
+    found = told(wanted, observed(container(desired())), history(memory=failed))
+    assert row(found) == ("False", "True", "False", "Running")
+    assert "another spec" in found.conditions[0].message
+
+
+@pytest.mark.parametrize("policy", ["OnRestart", "Manual"])
+def test_a_container_of_another_spec_is_ready_where_changes_wait_for_a_restart(policy: str) -> None:
+    wanted = desired({"image": "new", "updatePolicy": policy}, generation=2)
+    found = told(wanted, observed(container(desired())))
+    assert row(found) == ("True", "False", "False", "Running")
+    assert found.pending_changes
+
+
 def test_a_command_that_is_not_in_the_image_is_named() -> None:
     wanted = desired()
     there = container(wanted, ContainerState.EXITED, exit_code=127, started_at=T0 + timedelta(minutes=50))
