@@ -32,9 +32,7 @@ class Missed:
         self._missing: dict[str, dict[Key, float]] = {}  # by kind: what is still there, since when
         self._span: dict[str, tuple[float, float]] = {}  # by kind: the first and the last list that had something newer
 
-    def listed(
-        self, kind: str, there: Collection[Key], newer: Collection[Key], now: float, last_event: float
-    ) -> None:
+    def listed(self, kind: str, there: Collection[Key], newer: Collection[Key], now: float, last_event: float) -> None:
         """A complete list: what is there, and which of it is newer than what the watch delivered; `last_event` is when
         that last brought anything."""
         if self._has_brought(kind, last_event):
