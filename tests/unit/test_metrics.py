@@ -130,7 +130,7 @@ def _series(metrics: Metrics) -> int:
 
 def _all_that_can_happen(metrics: Metrics) -> None:
     calls = metrics.calls_of("default")
-    for operation, outcome in itertools.product(CALL_DEADLINES, ("ok", "error", "timeout")):
+    for operation, outcome in itertools.product((*CALL_DEADLINES, "pull"), ("ok", "error", "timeout")):
         calls.began(operation)
         calls.ended(operation, outcome, 0.1)
     for result in ("done", "conflict", "gone", "unavailable"):
