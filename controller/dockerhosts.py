@@ -17,13 +17,11 @@ from controller.errors import HostTerminating, WorkspaceError
 from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.observed import Container, ContainerState
+from controller.retrying import API_RETRY, GONE_RETRY, catch_up
 from controller.store import Entry, Key, Store
 
 logger = logging.getLogger(__name__)
 COUNT_EVERY = 5.0  # seconds between two counts; each container that changes wakes its host
-API_RETRY = 2.0
-CONFLICT_RETRY = 0.1
-GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
 PATIENCE = 30.0  # seconds with a host that takes calls and doesn't answer: to connect anew cuts what it may be doing
 
 
@@ -56,7 +54,7 @@ class DockerHostReconciler:
         try:
             return _earliest(await self._write(entry), self._look_again(key))
         except Conflict:
-            return mono() + await self._catch_up(key)
+            return mono() + await catch_up(self._kube, self._store, key)
         except Gone:
             return mono() + GONE_RETRY
         except ApiUnavailable as error:
@@ -69,15 +67,6 @@ class DockerHostReconciler:
         meta = entry.object.metadata if entry is not None else None
         waits = meta is not None and meta.deletion_timestamp is not None and naming.HOST_FINALIZER in meta.finalizers
         return mono() + COUNT_EVERY if waits else None
-
-    async def _catch_up(self, key: Key) -> float:
-        """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""
-        before = self._store.get(key)
-        try:
-            self._store.apply(await self._kube.get("DockerHost", *key))
-        except (ApiUnavailable, Gone):
-            return API_RETRY
-        return API_RETRY if self._store.get(key) is before else CONFLICT_RETRY
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:

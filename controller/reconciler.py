@@ -9,13 +9,11 @@ from controller.clock import mono
 from controller.history import Memory, for_another_spec
 from controller.kube import ApiUnavailable, Conflict, Gone
 from controller.reconcile import Reconciliation, World
+from controller.retrying import API_RETRY, GONE_RETRY, catch_up
 from controller.store import Entry, Key
 
 logger = logging.getLogger(__name__)
-CONFLICT_RETRY = 0.05  # seconds; the newer object is on its way to us
-API_RETRY = 2.0  # seconds until an unanswered request to the API server is tried again
 COMPLAIN_EVERY = 60.0  # seconds
-GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
 
 
 class Reconciler:
@@ -38,7 +36,7 @@ class Reconciler:
             return wake_at
         except Conflict:
             result = "conflict"
-            return mono() + await self._catch_up(key)
+            return mono() + await catch_up(self._world.kube, self._world.workspaces, key)
         except Gone:
             result = "gone"
             return mono() + GONE_RETRY
@@ -55,16 +53,6 @@ class Reconciler:
         level = logging.DEBUG if again else logging.WARNING
         self._complained = self._complained if again else mono()
         logger.log(level, "the API server did not answer", extra={"workspace": "/".join(key), "error": str(error)})
-
-    async def _catch_up(self, key: Key) -> float:
-        """Reads what is newer than what we know: the watch may be late, and each try without it would be refused."""
-        store = self._world.workspaces
-        before = store.get(key)
-        try:
-            store.apply(await self._world.kube.get("Workspace", *key))
-        except (ApiUnavailable, Gone):
-            return API_RETRY
-        return API_RETRY if store.get(key) is before else CONFLICT_RETRY
 
     def forget(self, uid: str) -> None:
         """The Workspace is gone."""

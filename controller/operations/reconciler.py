@@ -25,6 +25,7 @@ from controller.operations.fit import fit, is_too_big, size
 from controller.operations.plan import FINAL, Progress, fail_target, note_changed, resolve, step
 from controller.operations.summary import refuse
 from controller.operations.targets import Change
+from controller.retrying import API_RETRY, GONE_RETRY
 from controller.store import Entry, Key, Store
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,6 @@ LOOK_INTERVAL = 0.2  # seconds between two looks at one operation: its Workspace
 ACTIVE_AT_ONCE = 5  # operations of one namespace; each may have 5,000 targets, which take memory and time
 WAIT = 2.0  # seconds until one that waits for others looks again
 CHANGES_AT_ONCE = 16  # requests in flight for one operation
-API_RETRY = 2.0  # seconds until an unanswered request is tried again
-GONE_RETRY = 5.0  # seconds; the watch tells of a deletion long before, or it was none
 UNAUTHORIZED = 401
 CONFLICT_RETRY = 0.5  # seconds; the newer version is on its way to us
 Tell = Callable[[WorkspaceOperation, WorkspaceOperationStatus, WorkspaceOperationStatus], None]
