@@ -30,11 +30,15 @@ def running(made: World) -> str:
     return container
 
 
-def test_letting_go_of_a_container(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_letting_go_of_a_container(caplog: pytest.LogCaptureFixture, restarted: bool) -> None:
     with world() as made:
         running(made)
         made.host.cut()
         made.host.faults.down = "away"
+        if restarted:  # there never was a connection
+            made.crash()
+            made.start()
         made.api.delete("Workspace", NAMESPACE, "a")
         abandon = {naming.ANNOTATION_ABANDON: "true"}
         made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["metadata"].update(annotations=abandon))
