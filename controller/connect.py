@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from controller.api import DockerHost
+from controller.api import MOST_OPERATIONS, DockerHost
 from controller.engine.connection import SshAccess, TlsFiles
 from controller.engine.dockerd import DockerdEngine
 from controller.engine.protocol import Engine
@@ -18,7 +18,6 @@ from controller.kube import ApiUnavailable, Data, Kube
 from controller.metrics import DockerCalls, Metrics
 
 TLS_KEYS = ("ca.crt", "tls.crt", "tls.key")
-MOST_OPERATIONS = 256  # as in the API
 SSH_KEYS = ("ssh-privatekey", "known_hosts")
 
 

@@ -64,9 +64,7 @@ class DockerHostReconciler:
     def _look_again(self, key: Key) -> float | None:
         """One that is being deleted goes once nothing is on it any more: many things can bring that about."""
         entry = self._store.get(key)
-        meta = entry.object.metadata if entry is not None else None
-        waits = meta is not None and meta.deletion_timestamp is not None and naming.HOST_FINALIZER in meta.finalizers
-        return mono() + COUNT_EVERY if waits else None
+        return mono() + COUNT_EVERY if entry is not None and _waits_to_go(entry.object) else None
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
@@ -124,14 +122,19 @@ class DockerHostReconciler:
 
     async def _release(self, entry: Entry[DockerHost]) -> bool:
         """Lets a DockerHost that is being deleted go once no Workspace has anything on it."""
-        meta = entry.object.metadata
-        if meta.deletion_timestamp is None or naming.HOST_FINALIZER not in meta.finalizers:
+        if not _waits_to_go(entry.object):
             return False
         users = self._users(entry.ref.name)
         if self._holding[entry.ref.name] or any(naming.FINALIZER in w.metadata.finalizers for w in users):
             return False
-        await self._kube.set_finalizers(entry.ref, [f for f in meta.finalizers if f != naming.HOST_FINALIZER])
+        left = [f for f in entry.object.metadata.finalizers if f != naming.HOST_FINALIZER]
+        await self._kube.set_finalizers(entry.ref, left)
         return True
+
+
+def _waits_to_go(host: DockerHost) -> bool:
+    meta = host.metadata
+    return meta.deletion_timestamp is not None and naming.HOST_FINALIZER in meta.finalizers
 
 
 def _earliest(*times: float | None) -> float | None:

@@ -88,11 +88,12 @@ class Execution:
                 return Outcome(tuple(done), action, error, time.monotonic() - began)
             if waiting:
                 return Outcome(tuple(done), waiting=waiting)
+            if not isinstance(action, act.EnsureImage):  # nothing was done: the puller tells of each pull
+                self._around.done(action, self._target(action), time.monotonic() - began)
             done.append(action)
         return Outcome(tuple(done))
 
     async def _one(self, action: act.Action) -> str:
-        began = time.monotonic()
         match action:
             case act.AddFinalizer():
                 await self._around.add_finalizer()
@@ -100,11 +101,8 @@ class Execution:
                 await self._around.remove_finalizer()
             case act.RecordRestart(request=request):
                 await self._around.record_restart(request)
-            case act.EnsureImage():  # nothing where the image is there; the puller tells of each pull
-                return await self._patiently(self._on_host(action))
             case _:
-                await self._patiently(self._on_host(action))
-        self._around.done(action, self._target(action), time.monotonic() - began)
+                return await self._patiently(self._on_host(action))
         return ""
 
     async def _patiently(self, call: Coroutine[Any, Any, str]) -> str:

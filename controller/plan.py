@@ -85,8 +85,8 @@ class _Planner:
         self.others = tuple(c for c in observed.containers if c is not self.main)
         self.restart = desired.refusal is None and restart_wanted(desired, history)
         fresh = is_fresh(desired, history)
-        stopped = desired.state is DesiredState.STOPPED or self._must_stop()
-        self.accounting = account(history, self.main, desired.recovery, fresh, now, stopped=stopped)
+        self.stopped = desired.state is DesiredState.STOPPED or self._must_stop()
+        self.accounting = account(history, self.main, desired.recovery, fresh, now, stopped=self.stopped)
 
     def plan(self) -> Plan:
         if self.desired.deleting:
@@ -99,7 +99,7 @@ class _Planner:
         return replace(alone, actions=(*alone.actions, *self._remove_surplus()), tidies=not alone.actions)
 
     def _alone(self) -> Plan:
-        if self.desired.state is DesiredState.STOPPED or self._must_stop():
+        if self.stopped:
             return self._stopped()
         if self.main is None:
             return self._none()
@@ -140,7 +140,7 @@ class _Planner:
     def _start_of_successor(self) -> list[act.Action]:
         if self.main is None or self.main.is_live or self._pending(self.main) or self.restart:
             return []
-        if self.desired.state is DesiredState.STOPPED or self._must_stop() or not self.desired.has_finalizer:
+        if self.stopped or not self.desired.has_finalizer:
             return []
         start = [step for step in self._ended(self.main, [], ()).actions if isinstance(step, (act.Start, act.Pause))]
         return [*self._take_name(self.main), *start] if start else []

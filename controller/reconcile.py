@@ -199,7 +199,7 @@ class Reconciliation:
         usage = self._usage(desired, observed)
         new = status(desired, observed, decided, self._history.with_memory(self._memory), previous, _now(), usage)
         if new is not previous:
-            await self._patch_status(new)
+            await self._patch_status(self._entry, new)
             self._world.recorder.status_changed(self._workspace, previous, new)
         self._memory = replace(self._memory, unwritten=None)
 
@@ -215,8 +215,7 @@ class Reconciliation:
         if new is previous or new.is_ready:
             return
         with suppress(ApiUnavailable, Conflict, Gone):  # the plan goes on; there will be another time to tell
-            changes = merge_patch(previous.to_dict(), new.to_dict())
-            self._took(await self._world.kube.patch_status(entry.ref, changes))
+            await self._patch_status(entry, new)
             self._world.recorder.status_changed(self._workspace, previous, new)
             if self._history.last_restart_request is None:  # first sight is over: what is asked for from now on counts
                 self._history = replace(self._history, last_restart_request=new.last_restart_request or "")
@@ -229,9 +228,9 @@ class Reconciliation:
         sample = self._world.sample_of(main.id) if main is not None else None
         return status_usage(self._workspace.status.usage, main, sample)
 
-    async def _patch_status(self, new: WorkspaceStatus) -> None:
-        changes = merge_patch(self._workspace.status.to_dict(), new.to_dict())
-        self._took(await self._world.kube.patch_status(self._entry.ref, changes))
+    async def _patch_status(self, entry: Entry[Workspace], new: WorkspaceStatus) -> None:
+        changes = merge_patch(entry.object.status.to_dict(), new.to_dict())
+        self._took(await self._world.kube.patch_status(entry.ref, changes))
 
     def _took(self, raw: dict[str, Any]) -> None:
         """Takes in the object as our write has left it."""
@@ -277,7 +276,7 @@ class Reconciliation:
         started = [c.started_at for c in observed.containers if c.is_live]
         history = replace(history, started_at=started[0] if started else None)
         new = status(desired, observed, Plan(), history.with_memory(self._memory), self._workspace.status, _now())
-        await self._patch_status(new)
+        await self._patch_status(self._entry, new)
         self._history = replace(from_status(self._workspace.status, self._memory), retries=0)
 
     async def environment(self, spec: ContainerSpec) -> tuple[dict[str, str], str]:

@@ -22,6 +22,7 @@ from controller.api.container import (
     Volume,
 )
 from controller.api.dockerhost import (
+    MOST_OPERATIONS,
     AddressPool,
     DockerHost,
     DockerHostSpec,
@@ -79,6 +80,7 @@ __all__ = [
     "ABANDON",
     "API_VERSION",
     "GROUP",
+    "MOST_OPERATIONS",
     "RESTARTED_AT",
     "VERSION",
     "AddressPool",

@@ -21,6 +21,9 @@ _ENDPOINT = (
 _PROJECT = r"^(/([-A-Za-z0-9_+@][-A-Za-z0-9._+@]*|[-A-Za-z0-9._+@]*[{]namespace[}][-A-Za-z0-9._+@]*))+(/[*])?$"
 
 
+MOST_OPERATIONS = 256  # calls to one host at a time
+
+
 class Enforcement(StrEnum):
     """What happens to a running Workspace that a change of the policy forbids."""
 
@@ -213,7 +216,7 @@ class DockerHostSpec(RuledModel):
     server's ca.crt."""
     ssh_secret_ref: LocalReference | None = None
     """For ssh://: Secret in the controller's namespace with ssh-privatekey and known_hosts."""
-    max_concurrent_operations: Annotated[int | None, Field(ge=2, le=256)] = None
+    max_concurrent_operations: Annotated[int | None, Field(ge=2, le=MOST_OPERATIONS)] = None
     """Docker calls that change something in flight at a time, 2 to 256. Default: four times the host's CPUs."""
     policy: HostPolicy = HostPolicy()
     """What Workspaces may ask of the host. Without it they may ask nothing."""

@@ -52,6 +52,13 @@ def before_first(made: World, method: str, applies: Callable[..., bool], act: Ca
     setattr(kube, method, watched)
 
 
+def refuse(error: Exception) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
 @pytest.mark.parametrize("lost", [0, 1], ids=["answered", "not answered"])
 def test_one_that_is_not_to_be_kept_goes_also_where_the_write_of_its_end_was_not_answered(lost: int) -> None:
     with world() as made:
@@ -82,26 +89,21 @@ def test_its_phase_is_true_also_after_a_write_that_was_not_answered() -> None:
 
 
 def test_one_answer_that_it_is_gone_does_not_end_it() -> None:
-    def refuse() -> None:
-        raise Gone("404")
-
     with world() as made:
         made.api.create("Workspace", NAMESPACE, "a", {})
         made.go(10)
-        before_first(made, "patch_status", lambda ref, _: ref.kind == "WorkspaceOperation", refuse)
+        before_first(made, "patch_status", lambda ref, _: ref.kind == "WorkspaceOperation", refuse(Gone("404")))
         operate(made)
         made.go(30)
         assert status(made)["phase"] == "Complete"
 
 
 def test_credentials_that_are_being_renewed_fail_no_target() -> None:
-    def refuse() -> None:
-        raise ApiError(status=meta_v1.Status(code=401, message="Unauthorized"))
-
     with world() as made:
         made.api.create("Workspace", NAMESPACE, "a", {})
         made.go(10)
-        before_first(made, "patch", lambda ref, _: ref.kind == "Workspace", refuse)
+        unauthorized = ApiError(status=meta_v1.Status(code=401, message="Unauthorized"))
+        before_first(made, "patch", lambda ref, _: ref.kind == "Workspace", refuse(unauthorized))
         operate(made)
         made.go(30)
         assert (status(made)["phase"], status(made)["succeeded"]) == ("Complete", 1)
