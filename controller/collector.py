@@ -87,11 +87,11 @@ class Collector:
         if not self._told:
             self._told = True
             self.on_synced()
-        await self._namespaces.refresh()
         unread = {uid for uid, _ in listed["Workspace"].values()} - self._users.uids()
         for host in self._hosts:
             if self._may_act() and host.cache.is_known():
                 self._collecting.begin(host.name, partial(self._collect, host, unread))
+        await self._namespaces.refresh()  # last: where it is refused, orphans are collected all the same
 
     async def _compare(self, store: Store[Any]) -> Mapping[Key, tuple[str, str]]:
         known_before = store.refs()
@@ -176,19 +176,22 @@ class Collector:
         try:
             async with host.cache.while_known():
                 made = await host.engine.networks()
-            for network in (n for n, namespace, mode in made if (namespace, mode) not in wanted):
-                if self._may_act():
-                    await self._remove_network(host, network)
+            unwanted = [network for network, *use in made if tuple(use) not in wanted]
+            stays = [network for network in unwanted if not await self._remove_network(host, network)]
         except WorkspaceError as error:
             logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
             return
-        host.networks_checked = state
+        host.networks_checked = None if stays else state
 
-    async def _remove_network(self, host: Host, network: str) -> None:
-        """One that is still used (by a container whose new spec waits for a restart) stays until the next change."""
+    async def _remove_network(self, host: Host, network: str) -> bool:
+        """Whether it is gone; one that is still used (by somebody else's container) stays until the next round."""
+        if not self._may_act():
+            return False
         with suppress(EngineConflict):
             async with host.cache.while_known():
                 await host.engine.remove_network(network)
+            return True
+        return False
 
 
 def _modes(workspace: Workspace) -> Iterable[NetworkMode]:

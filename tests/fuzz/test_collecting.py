@@ -164,3 +164,32 @@ def test_a_container_that_waits_for_its_restart_keeps_the_network_that_it_was_ma
         made.go(60)
         assert list(made.host.containers) == [container]
         assert made.host.find(container).shown.is_live
+
+
+def test_a_network_that_somebody_still_used_goes_once_nobody_does() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        (network,) = made.host.networks
+        by_hand = made.host.run("somebody")
+        made.host.find(by_hand).network = network
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(60)
+        assert list(made.host.networks) == [network]
+        made.host.exit(by_hand)
+        made.go(60)
+        assert not made.host.networks
+
+
+def test_orphans_are_collected_though_namespaces_may_not_be_listed() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+
+        async def refused() -> None:
+            raise RuntimeError("403: namespaces is forbidden")
+
+        made.controller.app._namespaces.refresh = refused  # type: ignore[method-assign]
+        orphan(made, "a")
+        made.go(60)
+        assert not made.host.containers
