@@ -34,11 +34,7 @@ def main() -> None:
     settings = parse()
     _share_heaps()
     logs.configure(settings.log_format, settings.log_level)
-    try:
-        asyncio.run(_run(settings))
-    except Exception as error:
-        logger.error("the controller can't go on; its supervisor should start it again", exc_info=error)
-        sys.exit(1)
+    sys.exit(asyncio.run(_run(settings)))
 
 
 def _share_heaps() -> None:
@@ -48,7 +44,21 @@ def _share_heaps() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings) -> int:
+    code = 0
+    try:
+        await _control(settings)
+        logger.info("stopped")
+    except Exception as error:
+        logger.error("the controller can't go on; its supervisor should start it again", exc_info=error)
+        code = 1
+    leaving = threading.Timer(LEAVES_WITHIN, os._exit, (code,))  # Python waits for its threads
+    leaving.daemon = True
+    leaving.start()
+    return code
+
+
+async def _control(settings: Settings) -> None:
     logger.info("starting", extra={"version": __version__})
     config = kubeconfig()
 
@@ -69,10 +79,6 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
     await app.run()
-    logger.info("stopped")
-    leaving = threading.Timer(LEAVES_WITHIN, os._exit, (0,))  # Python waits for its threads
-    leaving.daemon = True
-    leaving.start()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 LOOKS_UP_A_NAME = """
 import asyncio, sys, time
 from lightkube import KubeConfig
@@ -13,6 +15,7 @@ from controller.app import App
 
 async def run(app):
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+    %s
 
 App.run = run
 main.kubeconfig = lambda: KubeConfig.from_one(cluster=Cluster(server="http://127.0.0.1:1"), user=User())
@@ -21,9 +24,14 @@ main.main()
 """
 
 
-def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+@pytest.mark.parametrize(
+    ("ends", "code", "said"),
+    [("pass", 0, "stopped"), ("raise OSError('lost')", 1, "can't go on")],
+    ids=["when it is told to", "when it can't go on"],
+)
+def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process(ends: str, code: int, said: str) -> None:
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", LOOKS_UP_A_NAME], capture_output=True, text=True, timeout=50)
-    assert done.returncode == 0, done.stderr
-    assert "stopped" in done.stderr
+    done = subprocess.run([sys.executable, "-c", LOOKS_UP_A_NAME % ends], capture_output=True, text=True, timeout=50)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
     assert time.monotonic() - began < 40
