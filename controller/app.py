@@ -140,7 +140,7 @@ class App:
             hold_host=self._dockerhost_reconciler.hold,
             recorder=self.recorder,
             metrics=self.metrics,
-            sample_of=self.sampler.of,
+            sample_of=self.sampler.of if self._settings.usage_interval > 0 else None,
             may_act=self.may_act,
             dry_run=self._settings.dry_run,
         )

@@ -70,6 +70,7 @@ class Memory:
     pulling: str = ""  # progress in words while an image is pulled
     unwritten: tuple[WorkspaceStatus, History] | None = None  # what was done since this status was written
     references: Mapping[str, str] | None = None  # "Kind/name" -> "uid:resourceVersion" as last read; None: not read yet
+    usage_of: datetime | None = None  # when the sample was taken that the status told last (the engine's clock)
     let_go: bool = False  # deleted, and our finalizer is gone: nothing is left to do, even before the watch tells
 
 

@@ -32,7 +32,7 @@ from controller.hosts import Host, Hosts
 from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
 from controller.metrics import Metrics
 from controller.namespaces import Namespaces
-from controller.observed import Observed
+from controller.observed import Container, Observed
 from controller.outcome import Outcome, carried_out, counted, planned, settled
 from controller.plan import Plan, plan
 from controller.references import References
@@ -59,7 +59,7 @@ class World:
     hold_host: Callable[[str], AbstractAsyncContextManager[None]]  # has the DockerHost keep its finalizer
     recorder: Recorder
     metrics: Metrics
-    sample_of: Callable[[str], Sample | None]  # the last sample of a container
+    sample_of: Callable[[Container], Sample | None] | None  # the last sample of its run; None: sampling is off
     may_act: Callable[[], bool]  # whether we lead and know enough
     dry_run: bool  # only say what would be done
 
@@ -222,15 +222,22 @@ class Reconciliation:
 
     def _usage(self, desired: Desired, observed: Observed) -> Usage | None:
         """Only for a Workspace that asks for it, and where sampling is switched on."""
-        if not is_wanted(self._workspace.metadata.annotations):
+        sample_of, told = self._world.sample_of, self._workspace.status
+        if sample_of is None or not is_wanted(self._workspace.metadata.annotations):
             return None
+        if not observed.known:
+            return told.usage
         main = choose(desired, observed.containers, self._memory.references)
-        sample = self._world.sample_of(main.id) if main is not None else None
-        return status_usage(self._workspace.status.usage, main, sample)
+        if main is None:
+            return None
+        previous = told.usage if told.started_at == main.started_at else None
+        return status_usage(previous, main, sample_of(main), self._memory.usage_of)
 
     async def _patch_status(self, entry: Entry[Workspace], new: WorkspaceStatus) -> None:
         changes = merge_patch(entry.object.status.to_dict(), new.to_dict())
         self._took(await self._world.kube.patch_status(entry.ref, changes))
+        if new.usage is not None:
+            self._memory = replace(self._memory, usage_of=new.usage.sampled_at)
 
     def _took(self, raw: dict[str, Any]) -> None:
         """Takes in the object as our write has left it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from controller.scrape import UsageNow
 from controller.usage import Sample, Stats, cpus_used
 
 logger = logging.getLogger(__name__)
+NEVER = datetime.min.replace(tzinfo=UTC)
 AT_ONCE = 8  # samples of one host; an engine takes them all at the same tick
 
 
@@ -57,21 +59,28 @@ class Sampler:
         finally:
             await self._rounds.cancel()
 
-    def of(self, container: str) -> Sample | None:
-        """The last sample of a container, if there is one."""
-        found = self._samples.get(container)
-        return found[1] if found else None
+    def of(self, container: Container) -> Sample | None:
+        """The last sample of a container's run, if there is one."""
+        sampled, sample = self._samples.get(container.id, (None, None))
+        return sample if sampled is not None and sampled.started_at == container.started_at else None
 
     def now(self) -> list[UsageNow]:
-        """All last samples, for a scrape."""
-        return [_row(container, sample.stats) for container, sample in self._samples.values()]
+        """The last samples of what runs now, for a scrape: one of each Workspace, of the last run."""
+        running = (container for host in self._hosts() for container in _running(host))
+        rows = {}
+        for container in sorted(running, key=lambda c: c.started_at or NEVER):
+            if (sample := self.of(container)) is not None:
+                row = _row(container, sample.stats)
+                rows[row.namespace, row.workspace] = row
+        return list(rows.values())
 
     def _begin_rounds(self) -> None:
         hosts = list(self._hosts())
         live = {container.id for host in hosts for container in _running(host)}
         self._samples = {key: sample for key, sample in self._samples.items() if key in live}
         for host in hosts:
-            self._rounds.begin(host.name, partial(self._round, host))
+            if host.cache.is_known():
+                self._rounds.begin(host.name, partial(self._round, host))
 
     async def _round(self, host: SampledHost) -> None:
         slots = asyncio.Semaphore(AT_ONCE)
@@ -79,13 +88,15 @@ class Sampler:
 
     async def _sample(self, host: SampledHost, container: Container, slots: asyncio.Semaphore) -> None:
         async with slots:
+            if not host.cache.is_known():
+                return
             try:
                 stats = await host.engine.stats(container.id)
             except WorkspaceError as error:
                 logger.debug("no sample", extra={"container": container.id[:12], "error": str(error)})
                 self._samples.pop(container.id, None)
                 return
-        before = self.of(container.id)
+        before = self.of(container)
         self._samples[container.id] = (container, Sample(stats, cpus_used(before.stats, stats) if before else None))
         self._on_sample(container.uid)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from controller import naming
 from controller.api import Usage
+from controller.api.quantity import parse_quantity
 from controller.observed import Container, Limits
 
 STATUS_EVERY = 60.0  # seconds between two writes of one Workspace's usage
@@ -46,20 +47,25 @@ def is_wanted(annotations: Mapping[str, str]) -> bool:
     return annotations.get(naming.ANNOTATION_USAGE) == "true"
 
 
-def status_usage(previous: Usage | None, container: Container | None, sample: Sample | None) -> Usage | None:
+def status_usage(
+    previous: Usage | None, container: Container | None, sample: Sample | None, last: datetime | None
+) -> Usage | None:
     """What the status of a Workspace that asks for it should show; `previous` itself where that needs no write.
 
-    A minute lies between two changes, and one figure at least has moved by a tenth of its limit. Without a sample (the
-    controller was just started) what was shown stays.
+    A minute lies between two writes, and one figure at least has moved by a tenth of its limit. Without a sample (the
+    controller was just started) what was shown stays. `previous` and `sample` are of this run of the container; `last`
+    is when the sample was taken that was written last, of this run or an earlier one.
     """
     if container is None or not container.is_live:
         return None
     if sample is None or sample.cpus is None:
         return previous
-    if previous is not None and previous.sampled_at is not None:
-        age = (sample.stats.read_at - previous.sampled_at).total_seconds()
-        if age < STATUS_EVERY or not _has_moved(previous, sample, container.limits):
-            return previous
+    shown = previous.sampled_at if previous is not None else None
+    told = [at for at in (last, shown) if at is not None]
+    if told and 0 <= (sample.stats.read_at - max(told)).total_seconds() < STATUS_EVERY:
+        return previous
+    if previous is not None and not _has_moved(previous, sample, container.limits):
+        return previous
     return Usage(
         cpu=f"{round(sample.cpus * 1000)}m",
         memory=f"{sample.stats.memory_bytes // 1024}Ki",
@@ -71,8 +77,8 @@ def status_usage(previous: Usage | None, container: Container | None, sample: Sa
 def _has_moved(previous: Usage, sample: Sample, limits: Limits) -> bool:
     stats = sample.stats
     return (
-        _moved(_milli(previous.cpu) / 1000, sample.cpus or 0.0, limits.nano_cpus / 1e9)
-        or _moved(_kibi(previous.memory) * 1024, stats.memory_bytes, limits.memory)
+        _moved(_number(previous.cpu), sample.cpus or 0.0, limits.nano_cpus / 1e9)
+        or _moved(_number(previous.memory), stats.memory_bytes, limits.memory)
         or _moved(previous.pids or 0, stats.pids, limits.pids)
     )
 
@@ -81,9 +87,9 @@ def _moved(before: float, now: float, limit: float) -> bool:
     return limit > 0 and abs(now - before) >= MOVED * limit
 
 
-def _milli(text: str | None) -> int:
-    return int((text or "0m").removesuffix("m"))
-
-
-def _kibi(text: str | None) -> int:
-    return int((text or "0Ki").removesuffix("Ki"))
+def _number(text: str | None) -> float:
+    """Of a quantity; of what is none (a status may be written by anybody who has the right to) zero."""
+    try:
+        return float(parse_quantity(text or "0"))
+    except ValueError:
+        return 0.0

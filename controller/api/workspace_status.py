@@ -87,7 +87,7 @@ class Usage(StatusModel):
     cpu: ShortText | None = None
     """CPUs, such as 250m."""
     memory: ShortText | None = None
-    """Memory without the page cache, such as 120Mi."""
+    """Memory without the page cache, such as 122880Ki."""
     pids: int | None = None
     """Processes and threads."""
     sampled_at: Timestamp | None = None

@@ -23,6 +23,7 @@ from controller.observed import Container, Observed
 
 LIST_INTERVAL = 4.0  # seconds
 UNKNOWN_AFTER = 8.0  # seconds without a successful list: two intervals
+SESSIONS_AGAIN = 60.0  # seconds after which containers with exec sessions are inspected again
 INSPECTS_AT_ONCE = 16  # after a start, a thousand on a host 20 ms away take 2 s; with half as many it would be 3
 _RETRY_LIST = 1.0  # seconds after one that failed
 _RESUBSCRIBE_FIRST = 0.25  # seconds; doubled each time
@@ -71,6 +72,7 @@ class HostCache:
         self._todo: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
         self._changing: set[str] = set()  # containers on which a call of ours is under way
+        self._sessions_doubted = clock()
         self._asking = Asking()
         self._listener: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
@@ -263,6 +265,7 @@ class HostCache:
         differing = self._snapshots.compare(rows, began, self._clock(), first=first)
         for uid in self._snapshots.sure_again(began):
             self._on_change(uid)
+        self._doubt_sessions()
         for entry in self._snapshots.due():
             if first and entry.asked:
                 continue  # one that isn't answered keeps the others from nothing
@@ -277,6 +280,15 @@ class HostCache:
             log.warning("changes on the host come without events: subscribing again")
             self._listener.cancel()
         return True
+
+    def _doubt_sessions(self) -> None:
+        """No list shows exec sessions: where the event of an end was lost, it would never be known."""
+        if self._clock() < self._sessions_doubted + SESSIONS_AGAIN:
+            return
+        self._sessions_doubted = self._clock()
+        for container in self._snapshots.all():
+            if container.active_tasks:
+                self._snapshots.doubt(container.id, self._clock())
 
     async def _look_at_all(self) -> None:
         """A thousand inspects may take longer than a host may be silent: then lists go on, and the rest follows."""

@@ -27,7 +27,7 @@ class HealthChecks:
         if command is None:
             self._commands.pop(container, None)
         else:
-            self._commands[container] = command
+            self._commands[container] = command.rstrip(" ")
 
     def is_one(self, container: str, action: str, exec_id: str) -> bool:
         """Whether the event comes from a health check."""
@@ -35,6 +35,7 @@ class HealthChecks:
         if kind == "destroy":
             self._commands.pop(container, None)
             self._running.pop(container, None)
+        command = command.rstrip(" ")  # dockerd puts a space after the first word, also where no other follows
         if kind in ("exec_create", "exec_start") and command and command == self._commands.get(container):
             self._running[container] = exec_id
             return True

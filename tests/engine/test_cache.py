@@ -453,6 +453,22 @@ async def test_swarms_of_exec_sessions_are_counted_in_few_inspects() -> None:
 
 
 @virtual_time
+async def test_the_end_of_a_session_that_no_event_told_is_seen_within_a_minute() -> None:
+    async with scene(containers=3) as it:
+        await asyncio.sleep(5)
+        it.host.set_tasks("ws-0", 1)
+        await asyncio.sleep(2)
+        assert it.one("uid-0").active_tasks == 1
+        it.host.deafen()
+        it.host.set_tasks("ws-0", 0)
+        before = it.inspects
+        await asyncio.sleep(65)
+        assert it.one("uid-0").active_tasks == 0
+        await asyncio.sleep(300)
+        assert it.inspects - before == 1
+
+
+@virtual_time
 async def test_other_clusters_containers_are_not_cached() -> None:
     async with scene() as it:
         it.host.run("theirs", dict(labels(cluster="cluster-b")))

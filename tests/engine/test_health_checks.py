@@ -23,6 +23,14 @@ def test_a_health_check_is_no_news_and_a_session_is() -> None:
     assert not seen.is_one("other", f"exec_start: {PROBE}", "3")
 
 
+def test_a_health_check_of_one_word_is_no_news() -> None:
+    seen = HealthChecks()
+    seen.learn("c", "/healthcheck")
+    assert seen.is_one("c", "exec_create: /healthcheck ", "1")  # as dockerd writes it
+    assert seen.is_one("c", "exec_start: /healthcheck ", "1")
+    assert seen.is_one("c", "exec_die", "1")
+
+
 def test_checks_whose_end_is_never_told_take_no_room() -> None:
     seen = checks()
     for number in range(100):

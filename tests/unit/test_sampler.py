@@ -62,9 +62,9 @@ async def test_each_running_container_is_sampled_with_its_cpus(hosts: list[Host]
     container = hosts[0].run("one")
     made = hosts[0].engine.host.find(container)
     made.stats = Stats(START, 10.0, 5, 2, 0, 0)
-    await eventually_async(lambda: sampler.of(container) is not None, timeout=10)
+    await eventually_async(lambda: sampler.of(hosts[0].engine.host.find(container).shown) is not None, timeout=10)
     rates = []
-    sampler._on_sample = lambda uid: rates.append(sampler.of(container))
+    sampler._on_sample = lambda uid: rates.append(sampler.of(made.shown))
     made.stats = Stats(START + timedelta(seconds=10), 15.0, 5, 2, 0, 0)
     await eventually_async(lambda: 0.5 in [sample and sample.cpus for sample in rates], timeout=10)
     assert [(u.namespace, u.workspace, u.cpu_seconds) for u in sampler.now()] == [("team-a", "one", 15.0)]
@@ -72,7 +72,7 @@ async def test_each_running_container_is_sampled_with_its_cpus(hosts: list[Host]
 
 async def test_a_stopped_container_has_no_sample_any_more(hosts: list[Host], sampler: Sampler) -> None:
     container = hosts[0].run("one")
-    await eventually_async(lambda: sampler.of(container) is not None, timeout=10)
+    await eventually_async(lambda: sampler.of(hosts[0].engine.host.find(container).shown) is not None, timeout=10)
     hosts[0].engine.host.kill(container, "SIGKILL")
     await eventually_async(lambda: not sampler.now(), timeout=10)
 

@@ -21,7 +21,7 @@ SHOWN = Usage(cpu="500m", memory=f"{GIB // 4 // 1024}Ki", pids=10, sampled_at=ST
 
 
 def test_the_first_sample_is_shown() -> None:
-    shown = status_usage(None, CONTAINER, SAMPLE)
+    shown = status_usage(None, CONTAINER, SAMPLE, None)
     assert shown == Usage(cpu="500m", memory="262144Ki", pids=10, sampled_at=STATS.read_at)
 
 
@@ -36,7 +36,7 @@ def test_the_first_sample_is_shown() -> None:
     ids=["nothing", "cpu by 9.5 %", "memory by 9 %", "pids by 9.8 %"],
 )
 def test_what_moved_by_less_than_a_tenth_of_its_limit_is_not_written(sample: Sample) -> None:
-    assert status_usage(SHOWN, CONTAINER, sample) is SHOWN
+    assert status_usage(SHOWN, CONTAINER, sample, None) is SHOWN
 
 
 @pytest.mark.parametrize(
@@ -50,30 +50,48 @@ def test_what_moved_by_less_than_a_tenth_of_its_limit_is_not_written(sample: Sam
     ids=["more cpu", "less cpu", "memory", "pids"],
 )
 def test_what_moved_by_a_tenth_of_its_limit_is_written(sample: Sample) -> None:
-    shown = status_usage(SHOWN, CONTAINER, sample)
+    shown = status_usage(SHOWN, CONTAINER, sample, None)
     assert shown is not None
     assert shown.sampled_at == STATS.read_at
 
 
 def test_a_minute_lies_between_two_writes() -> None:
     recent = SHOWN.model_copy(update={"sampled_at": STATS.read_at - timedelta(seconds=59)})
-    assert status_usage(recent, CONTAINER, replace(SAMPLE, cpus=2.0)) is recent
+    assert status_usage(recent, CONTAINER, replace(SAMPLE, cpus=2.0), None) is recent
+
+
+def test_a_minute_lies_between_two_writes_also_of_two_runs() -> None:
+    last = STATS.read_at - timedelta(seconds=59)
+    assert status_usage(None, CONTAINER, SAMPLE, last) is None
+    assert status_usage(None, CONTAINER, SAMPLE, last - timedelta(seconds=1)) is not None
+
+
+def test_an_engine_whose_clock_was_set_back_is_written_of_all_the_same() -> None:
+    future = SHOWN.model_copy(update={"sampled_at": STATS.read_at + timedelta(hours=1)})
+    assert status_usage(future, CONTAINER, replace(SAMPLE, cpus=2.0), future.sampled_at) is not future
+
+
+def test_what_somebody_else_has_written_is_read_whatever_its_unit() -> None:
+    other = SHOWN.model_copy(update={"cpu": "0.5", "memory": "256Mi"})
+    assert status_usage(other, CONTAINER, SAMPLE, None) is other
+    nonsense = SHOWN.model_copy(update={"cpu": "half"})
+    assert status_usage(nonsense, CONTAINER, SAMPLE, None) is not nonsense
 
 
 def test_a_limit_that_is_not_set_moves_nothing() -> None:
     unlimited = replace(CONTAINER, limits=Limits(0, 0, 0, 0, 0, 0))
-    assert status_usage(SHOWN, unlimited, replace(SAMPLE, cpus=64.0)) is SHOWN
+    assert status_usage(SHOWN, unlimited, replace(SAMPLE, cpus=64.0), None) is SHOWN
 
 
 def test_what_does_not_run_uses_nothing() -> None:
     exited = replace(CONTAINER, state=ContainerState.EXITED)
-    assert status_usage(SHOWN, exited, SAMPLE) is None
-    assert status_usage(SHOWN, None, None) is None
+    assert status_usage(SHOWN, exited, SAMPLE, None) is None
+    assert status_usage(SHOWN, None, None, None) is None
 
 
 @pytest.mark.parametrize("sample", [None, replace(SAMPLE, cpus=None)], ids=["no sample", "only one sample"])
 def test_a_controller_that_was_just_started_leaves_what_is_shown(sample: Sample | None) -> None:
-    assert status_usage(SHOWN, CONTAINER, sample) is SHOWN
+    assert status_usage(SHOWN, CONTAINER, sample, None) is SHOWN
 
 
 def test_cpus_are_the_mean_between_two_samples() -> None:
