@@ -135,3 +135,13 @@ class RemoveVolume(Action):
 
     def __str__(self) -> str:
         return f"RemoveVolume {self.volume}: {self.reason}"
+
+
+KINDS: tuple[str, ...] = tuple(
+    kind.__name__
+    for kind in (
+        *(AddFinalizer, RemoveFinalizer, RecordRestart, EnsureImage, Create, Start, Signal, Kill),
+        *(Pause, Unpause, Update, Rename, Remove, RemoveVolume),
+    )
+)
+"""All kinds of actions."""

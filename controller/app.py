@@ -61,7 +61,7 @@ class App:
         if cluster is None:
             return
         self._build(cluster)
-        async with Server(self._settings.address, self.vitals.facts, self.kube.cluster_id, self.metrics.exposition):
+        async with Server(self._settings.address, self.vitals.facts, self.kube.cluster_id, self.metrics.scraped):
             await self._run()
 
     async def _run(self) -> None:
@@ -190,6 +190,10 @@ class App:
         """Whether something may be changed: in a dry run nothing is."""
         return self.may_act() and not self._settings.dry_run
 
+    def leads(self) -> bool:
+        """Whether this is the process that acts; a dry run stands beside it."""
+        return self.leadership.may_act() and not self._settings.dry_run
+
     def _is_busy(self) -> bool:
         return self.queues["workspaces"].working > CALM
 
@@ -254,7 +258,7 @@ class App:
         the answer to our own write."""
         entry = self.workspaces.get(key)
         if entry is not None:
-            self.metrics.seen(entry.object, asyncio.get_running_loop().time(), counts=self.leadership.may_act())
+            self.metrics.seen(entry.object, asyncio.get_running_loop().time(), counts=self.leads())
         for operation in self._operation_reconciler.concerned(key):
             self.queues["operations"].add(operation)
 

@@ -6,8 +6,10 @@ declared. Workspaces appear as labels only where sampling their usage is switche
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterable
+from itertools import product
 from weakref import WeakSet
 
 from prometheus_client import (
@@ -23,7 +25,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from controller import __version__
-from controller.api import Workspace, WorkspaceOperation, WorkspaceOperationStatus
+from controller import actions as act
+from controller.api import ErrorClass, Operation, Workspace, WorkspaceOperation, WorkspaceOperationStatus
 from controller.latency import BecameReady, Latencies, Repaired, Restarted
 from controller.scrape import Scrape, State
 
@@ -33,6 +36,15 @@ PASS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 WAIT = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)  # thousands at once wait minutes
 CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # pulls take minutes
 TO_READY = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+RESULTS = ("done", "failed", "conflict", "gone", "unavailable")  # of a reconciliation
+QUEUES = ("workspaces", "dockerhosts", "operations")
+REASONS = ("Completed", "Error", "OOMKilled", "Unknown")  # status.lastTermination.reason
+WRITES = (
+    *((kind, "patch") for kind in ("Workspace", "DockerHost", "WorkspaceOperation", "Event")),
+    *(("Event", "create"), ("Workspace", "delete"), ("WorkspaceOperation", "delete")),
+)
 
 
 class Metrics:
@@ -45,7 +57,9 @@ class Metrics:
         self._observers: dict[str, WeakSet[DockerCalls]] = {}  # by host
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.registry.register(Scrape(PREFIX, state))
+        self._state = state
+        self._scrape = Scrape(PREFIX)
+        self.registry.register(self._scrape)
         build = Info(PREFIX + "build", "Version of the controller and of Python.", registry=self.registry)
         build.info({"version": __version__, "python": platform.python_version()})
         self._reconciles = self._histogram(
@@ -59,7 +73,11 @@ class Metrics:
             "docker_call_duration_seconds", "Time of a call to a Docker host.", CALL, "host", "operation"
         )
         self._outcomes = self._counter(
-            "docker_calls", "Calls to Docker hosts that have ended.", "host", "operation", "outcome"
+            "docker_calls",
+            "Operations on Docker hosts that have ended, of one request or a few.",
+            "host",
+            "operation",
+            "outcome",
         )
         self._in_flight = Gauge(
             PREFIX + "docker_calls_in_flight",
@@ -79,12 +97,33 @@ class Metrics:
             TO_READY,
             "attempt",
         )
-        self._restarts = self._counter("restarts", "Ended runs that nobody had asked to end.", "reason")
-        self._errors = self._counter("errors", "Errors that Workspaces ran into.", "class")
+        self._restarts = self._counter(
+            "restarts", "Runs that ended unasked and were to be followed by another.", "reason"
+        )
+        self._errors = self._counter("errors", "Steps that failed, each try counted.", "class")
         self._targets = self._counter(
             "operation_targets", "Workspaces that WorkspaceOperations are done with.", "operation", "result"
         )
         self._writes = self._counter("api_writes", "Writes to the API server, Leases aside.", "kind", "verb")
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Prometheus sees no increase in a series whose first value is 1: all that may come is there from the start,
+        but for the calls to hosts, which begin with ones that are well."""
+        known: list[tuple[Counter | Histogram, Iterable[tuple[str, ...]]]] = [
+            (self._reconciles, [(result,) for result in RESULTS]),
+            (self._actions, product(act.KINDS, ("done", "failed"))),
+            (self._waits, [(queue,) for queue in QUEUES]),
+            (self._ready, [("create",), ("update",)]),
+            (self._repairs, [("first",), ("later",)]),
+            (self._restarts, [(reason,) for reason in REASONS]),
+            (self._errors, [(each.value,) for each in ErrorClass]),
+            (self._targets, product([each.value for each in Operation], ("succeeded", "failed"))),
+            (self._writes, WRITES),
+        ]
+        for metric, values in known:
+            for labels in values:
+                metric.labels(*labels)
 
     # what happens
 
@@ -149,7 +188,13 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        self._scrape.state = self._state()
         return generate_latest(self.registry)
+
+    async def scraped(self) -> bytes:
+        """The same, written in a thread: that of 10,000 sampled Workspaces takes a third of a second."""
+        self._scrape.state = self._state()
+        return await asyncio.to_thread(generate_latest, self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(PREFIX + name, text, labels, registry=self.registry)

@@ -53,10 +53,10 @@ class State:
 
 
 class Scrape(Collector):
-    """Turns `state()` into metrics, at each scrape."""
+    """Turns `state`, which is taken anew for each scrape, into metrics."""
 
-    def __init__(self, prefix: str, state: Callable[[], State]) -> None:
-        self._prefix, self._state = prefix, state
+    def __init__(self, prefix: str) -> None:
+        self._prefix, self.state = prefix, State()
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is scraped for registering: there may be nothing to read yet."""
@@ -64,7 +64,7 @@ class Scrape(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of this moment."""
-        state = self._state()
+        state = self.state
         yield self._gauge("leader", "1 while this process may act.", value=float(state.leading))
         yield self._gauge(
             "event_loop_lag_seconds", "How late the event loop was at worst in the last minute.", state.loop_lag

@@ -15,7 +15,6 @@ from controller.events import Recorder
 from controller.health import Facts, HostState, WatchState
 from controller.hosts import Hosts
 from controller.kube import Kube
-from controller.lease import Leadership
 from controller.queue import KeyedQueue
 from controller.sampler import Sampler
 from controller.scrape import HostNow, State
@@ -28,7 +27,6 @@ class Parts(Protocol):
     """The parts of a running controller (`controller.app.App`) that are read here."""
 
     kube: Kube
-    leadership: Leadership
     stores: Mapping[str, Store[Any]]
     workspaces: Store[Workspace]
     operations: Store[WorkspaceOperation]
@@ -37,6 +35,8 @@ class Parts(Protocol):
     collector: Collector
     recorder: Recorder
     sampler: Sampler
+
+    def leads(self) -> bool: ...
 
 
 class Vitals:
@@ -51,7 +51,7 @@ class Vitals:
         return Facts(
             api_age=now - app.kube.last_answer,
             watching=self._watch.is_alive,
-            leading=app.leadership.may_act(),
+            leading=app.leads(),
             loop_lag=self._lag.seconds,
             watches={kind: self._watch_state(kind, now) for kind in app.stores},
             hosts={name: self._host_state(name) for _, name in app.stores["DockerHost"]},
@@ -65,7 +65,7 @@ class Vitals:
         workspaces = ((w.status.phase or "Pending", w.spec.host) for w in app.workspaces.values())
         phases = Counter((str(phase), host if host in declared else "") for phase, host in workspaces)
         return State(
-            leading=app.leadership.may_act(),
+            leading=app.leads(),
             loop_lag=self._lag.seconds,
             watch_restarts=self._watch.restarts,
             events_dropped=app.recorder.dropped,

@@ -31,7 +31,7 @@ class Server:
         address: tuple[str, int],
         facts: Callable[[], Facts],
         ask_api: Callable[[], Awaitable[object]],
-        metrics: Callable[[], bytes],
+        metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
         self._address, self._facts, self._ask_api, self._metrics = address, facts, ask_api, metrics
         self._runner: web.AppRunner | None = None
@@ -69,7 +69,7 @@ class Server:
         return web.Response(text=as_text("readyz", checks), status=200 if passed(checks) else 503)
 
     async def _scrape(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 class LoopLag:

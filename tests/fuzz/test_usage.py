@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from controller import naming
@@ -47,15 +49,20 @@ def usage(made: World) -> Usage | None:
     return Usage.model_validate(told) if told else None
 
 
-def series(made: World) -> list[str]:
-    """Of sampled Workspaces, as they are exposed."""
+def exposed(made: World) -> list[str]:
+    """The lines of a scrape."""
     text: list[str] = []
 
     async def scrape() -> None:
         text.append(made.controller.app.metrics.exposition().decode())
 
     made._run(scrape())
-    return [line for line in text[0].splitlines() if "workspace=" in line]
+    return text[0].splitlines()
+
+
+def series(made: World) -> list[str]:
+    """Of sampled Workspaces, as they are exposed."""
+    return [line for line in exposed(made) if "workspace=" in line]
 
 
 def test_usage_goes_from_the_status_where_sampling_is_switched_off() -> None:
@@ -78,7 +85,7 @@ def test_a_crash_loop_writes_usage_once_a_minute_at_most() -> None:
             made.go(14)
         times = [shown.sampled_at for shown in told if shown.sampled_at is not None]
         assert len(times) > 1
-        assert all((after - before).total_seconds() >= 60 for before, after in zip(times, times[1:], strict=False))
+        assert all((after - before).total_seconds() >= 60 for before, after in itertools.pairwise(times))
 
 
 @pytest.mark.parametrize("ends", ["by itself", "by a restart request"])
@@ -150,3 +157,12 @@ def test_a_host_that_does_not_answer_is_asked_for_no_samples() -> None:
         made.host.faults.calls.clear()
         made.go(60)
         assert made.host.faults.calls["stats"] == 0
+
+
+def test_a_dry_run_is_no_leader() -> None:
+    with world() as made:
+        assert "workspace_controller_leader 1.0" in exposed(made)
+        made.crash()
+        made.start(Settings(dry_run=True))
+        made.go(30)
+        assert "workspace_controller_leader 0.0" in exposed(made)

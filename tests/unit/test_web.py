@@ -34,7 +34,10 @@ def controller() -> Controller:
 
 @pytest.fixture
 async def client(controller: Controller) -> AsyncIterator[aiohttp.ClientSession]:
-    server = Server(("127.0.0.1", 0), lambda: controller.facts, controller.ask, lambda: b"a_metric 1\n")
+    async def metrics() -> bytes:
+        return b"a_metric 1\n"
+
+    server = Server(("127.0.0.1", 0), lambda: controller.facts, controller.ask, metrics)
     async with server, aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
         yield session
 
