@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -176,22 +175,27 @@ class Collector:
         try:
             async with host.cache.while_known():
                 made = await host.engine.networks()
-            unwanted = [network for network, *use in made if tuple(use) not in wanted]
-            stays = [network for network in unwanted if not await self._remove_network(host, network)]
+            unwanted = [network for network in made if network[1:] not in wanted]
+            stays = [network for network in unwanted if not await self._remove_network(host, *network)]
         except WorkspaceError as error:
             logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
             return
         host.networks_checked = None if stays else state
 
-    async def _remove_network(self, host: Host, network: str) -> bool:
+    async def _remove_network(self, host: Host, network: str, namespace: str, mode: str) -> bool:
         """Whether it is gone; one that is still used (by somebody else's container) stays until the next round."""
         if not self._may_act():
             return False
-        with suppress(EngineConflict):
+        began = self._clock()
+        try:
             async with host.cache.while_known():
                 await host.engine.remove_network(network)
-            return True
-        return False
+        except EngineConflict:
+            return False
+        said = {"namespace": namespace, "mode": mode, "network": network[:12], "host": host.name}
+        seconds = round(self._clock() - began, 3)
+        logger.info("RemoveNetwork", extra=said | {"reason": "no Workspace wants it", "seconds": seconds})
+        return True
 
 
 def _modes(workspace: Workspace) -> Iterable[NetworkMode]:

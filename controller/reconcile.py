@@ -102,8 +102,9 @@ class Reconciliation:
             if not decided.actions:
                 return decided, outcome
             if self._host is None:  # the one thing that is planned without a host: letting go of it
+                began = mono()
                 await self.remove_finalizer()
-                self.done(decided.actions[0], None, 0.0)
+                self.done(decided.actions[0], None, mono() - began)
                 return decided, outcome
             meanwhile = partial(self._write_meanwhile, desired, decided)
             outcome = await Execution(self._host, desired, self, meanwhile).run(decided.actions)

@@ -23,6 +23,7 @@ from controller.policy import normalize_image
 
 logger = logging.getLogger(__name__)
 RIGHTS_LAST = 300.0  # seconds that an answer "may pull" is remembered
+_TOLD = 3  # Workspaces that wait for a pull, in its line of the log
 _OUTCOMES_LAST = 300.0  # seconds; who asks later had been stopped meanwhile: the outcome is no news any more
 _PULLS_AT_ONCE = 16  # by one host; each has a thread and a connection of its own
 _FOR_ONE_NAMESPACE = 2  # pulls at once, and questions: a registry that drips or hangs holds up nobody else's
@@ -170,14 +171,23 @@ class ImagePuller:
             job.progress = "waiting for other pulls"
         async with slots, self._all_slots:
             began = self._clock()
-            async for progress in self._engine.pull(name, credentials):
-                job.progress = progress
-        seconds = round(self._clock() - began, 3)
-        logger.info("Pull", extra={"image": name, "host": self._host, "seconds": seconds})
+            try:
+                async for progress in self._engine.pull(name, credentials):
+                    job.progress = progress
+            except WorkspaceError as error:
+                logger.warning("a pull failed", extra=self._said(job, name, began) | {"error_reason": error.reason})
+                raise
+            logger.info("Pull", extra=self._said(job, name, began))
         image = await self._engine.image(name)
         if image is not None:
             for waiter in job.waiters:
                 self._grant(waiter, name, image, key)
+
+    def _said(self, job: _Job, name: str, began: float) -> dict[str, object]:
+        waiting = sorted("/".join(waiter) for waiter in job.waiters)
+        more = [f"and {len(waiting) - _TOLD} more"] if len(waiting) > _TOLD else []
+        workspaces, seconds = ", ".join(waiting[:_TOLD] + more), round(self._clock() - began, 3)
+        return {"image": name, "host": self._host, "workspaces": workspaces, "seconds": seconds}
 
     async def _check(self, job: _Job, name: str, credentials: Credentials | None, key: str, image: Image) -> None:
         try:

@@ -194,13 +194,14 @@ class OperationReconciler:
         entry = self._workspaces.get((namespace, change.name))
         if entry is None or entry.ref.uid != change.uid or not self._may_act():
             return mono() + CONFLICT_RETRY
+        began = mono()
         try:
             if change.patch:
                 self._workspaces.apply(await self._kube.patch(entry.ref, change.patch, manager=FIELD_MANAGER))
             else:
                 await self._kube.delete(entry.ref)
             made.add(change.name)
-            self._say(run, operation, change)
+            self._say(run, operation, change, mono() - began)
         except (Conflict, Gone):
             return mono() + CONFLICT_RETRY
         except ApiUnavailable:
@@ -213,10 +214,10 @@ class OperationReconciler:
         return mono() + LOOK_INTERVAL
 
     @staticmethod
-    def _say(run: _Run, operation: WorkspaceOperation, change: Change) -> None:
+    def _say(run: _Run, operation: WorkspaceOperation, change: Change, seconds: float) -> None:
         workspace = f"{run.ref.namespace}/{change.name}"
-        reason = f"asked for by the WorkspaceOperation {run.ref.name}"
-        logger.info(str(operation.spec.operation), extra={"workspace": workspace, "reason": reason})
+        said = {"reason": f"asked for by the WorkspaceOperation {run.ref.name}", "seconds": round(seconds, 3)}
+        logger.info(str(operation.spec.operation), extra={"workspace": workspace} | said)
 
     # the status
 

@@ -94,4 +94,25 @@ def test_a_pull(caplog: pytest.LogCaptureFixture) -> None:
     (line,) = lines(caplog, "Pull")
     assert (line.__dict__["image"], line.__dict__["host"]) == ("registry.example/team/app:1", "default")
     assert line.__dict__["seconds"] == pytest.approx(12, abs=1)
+    assert line.__dict__["workspaces"] == f"{NAMESPACE}/a"
     assert not lines(caplog, "EnsureImage")
+
+
+def test_a_pull_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    with world() as made:
+        made.host.faults.latency["pull"] = 12.0
+        for name in "abcde":
+            made.api.create("Workspace", NAMESPACE, name, {"image": "registry.example/none:1"})
+        made.go(20)
+    (line,) = lines(caplog, "a pull failed")
+    assert line.__dict__["workspaces"] == f"{NAMESPACE}/a, {NAMESPACE}/b, {NAMESPACE}/c, and 2 more"
+    assert line.__dict__["seconds"] == pytest.approx(12, abs=1)
+
+
+def test_a_network(caplog: pytest.LogCaptureFixture) -> None:
+    with world() as made:
+        running(made)
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(60)
+    (line,) = lines(caplog, "RemoveNetwork")
+    assert (line.__dict__["namespace"], line.__dict__["host"]) == (NAMESPACE, "default")
