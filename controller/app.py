@@ -80,10 +80,20 @@ class App:
         """Waits for the API server: one that isn't up yet is no reason to give up."""
         while not self._stopping.is_set():
             try:
-                return await self.kube.cluster_id()
+                return await self._unless_stopped(self.kube.cluster_id())
             except (ApiUnavailable, Gone) as error:  # a new control plane makes kube-system a moment after its start
                 logger.warning("waiting for the API server", extra={"error": str(error)})
             await wait_for_event(self._stopping, START_RETRY)
+        return None
+
+    async def _unless_stopped(self, question: Coroutine[Any, Any, str]) -> str | None:
+        asking, stopping = asyncio.create_task(question), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([asking, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if asking.done():
+            return asking.result()
+        asking.cancel()
+        await asyncio.wait([asking])
         return None
 
     def _build(self, cluster: str) -> None:
@@ -166,7 +176,7 @@ class App:
         return loops
 
     async def _lead(self) -> None:
-        """A file lock's run ends once it is held; leading goes on."""
+        """An onlooker's run ends at once; leading goes on."""
         await self.leadership.run()
         await asyncio.Event().wait()
 
@@ -220,6 +230,7 @@ class App:
 
     def _led(self, leading: bool) -> None:
         logger.info("leading" if leading else "not leading any more")
+        self._reconciler.forget_all()  # also of what was still under way when we ceased to lead
         if leading:
             self._everything_changed()
         else:

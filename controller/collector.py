@@ -138,13 +138,17 @@ class Collector:
             logger.exception("collecting failed; the next round tries again", extra={"host": host.name})
 
     def _users_of(self, host: Host) -> list[Workspace]:
-        """Also those of hosts that we aren't connected to: where two DockerHosts name one engine, theirs are here."""
-        names = [name for name in self._users.hosts() if name == host.name or self._hosts.get(name) is None]
+        """Also those of hosts that aren't known: where the endpoints of two lead to one engine, theirs are here."""
+        names = [name for name in self._users.hosts() if name == host.name or not self._is_known(name)]
         return [workspace for name in names for workspace in self._users.of(name)]
+
+    def _is_known(self, name: str) -> bool:
+        host = self._hosts.get(name)
+        return host is not None and host.cache.is_known()
 
     def _is_elsewhere_too(self, host: Host, container: Container) -> bool:
         """Whether another host shows it: then the endpoint of one leads to the other's engine, unnoticed so far."""
-        return any(container.id == c.id for other in self._hosts if other is not host for c in other.cache.all())
+        return any(other.cache.has(container.id) for other in self._hosts if other is not host)
 
     async def _remove(self, host: Host, container: Container) -> None:
         labels, began = container.labels, self._clock()
@@ -175,6 +179,8 @@ class Collector:
         try:
             async with host.cache.while_known():
                 made = await host.engine.networks()
+            if any(self._is_elsewhere_too(host, container) for container in host.cache.all()):
+                return  # so may its networks be
             unwanted = [network for network in made if network[1:] not in wanted]
             stays = [network for network in unwanted if not await self._remove_network(host, *network)]
         except WorkspaceError as error:

@@ -15,7 +15,7 @@ from controller.api import DockerHost, DockerHostStatus, Workspace
 from controller.clock import mono
 from controller.errors import HostTerminating, WorkspaceError
 from controller.hosts import Host, Hosts
-from controller.kube import ApiUnavailable, Conflict, Gone, Kube, merge_patch
+from controller.kube import ApiUnavailable, Conflict, Gone, Kube, ObjectRef, merge_patch
 from controller.observed import Container, ContainerState
 from controller.retrying import API_RETRY, GONE_RETRY, catch_up
 from controller.store import Entry, Key, Store
@@ -50,11 +50,12 @@ class DockerHostReconciler:
             return None
         self._hosts.apply(entry.object)
         if not self._may_act():
-            return None
+            return self._keep_connected(entry)  # who takes over finds hosts that answer
         try:
             return _earliest(await self._write(entry), self._look_again(key))
         except Conflict:
-            return mono() + await catch_up(self._kube, self._store, key)
+            wait = await catch_up(self._kube, self._store, key)
+            return mono() + wait  # from now on: it may have taken long
         except Gone:
             return mono() + GONE_RETRY
         except ApiUnavailable as error:
@@ -89,7 +90,14 @@ class DockerHostReconciler:
                 raise HostTerminating(f"spec.host: DockerHost {name!r} is being deleted; use another one")
             finalizers = entry.object.metadata.finalizers
             if naming.HOST_FINALIZER not in finalizers:
-                self._store.apply(await self._kube.set_finalizers(entry.ref, [*finalizers, naming.HOST_FINALIZER]))
+                await self._keep(entry.ref, [*finalizers, naming.HOST_FINALIZER])
+
+    async def _keep(self, ref: ObjectRef, finalizers: list[str]) -> None:
+        try:
+            self._store.apply(await self._kube.set_finalizers(ref, finalizers))
+        except Conflict:  # it is the DockerHost that is newer: who tries again looks at the Workspace alone
+            await catch_up(self._kube, self._store, ("", ref.name))
+            raise
 
     async def _write(self, entry: Entry[DockerHost]) -> float | None:
         name = entry.ref.name
@@ -99,7 +107,7 @@ class DockerHostReconciler:
         silent = host is None or not host.cache.is_known()
         if silent and name not in self._hosts.problems and not self._hosts.is_settled(name):
             return self._hosts.settles_at(name)  # too early to say anything: it was only just asked
-        again = self._renew_if_lost(host) if host is not None and silent and _has_secrets(entry.object) else None
+        again = self._keep_connected(entry)
         problem = self._hosts.problems.get(name)
         wait = self._counted.get(name, float("-inf")) + COUNT_EVERY - mono()
         if wait > 0 and _only_counts(entry.object, host, problem):
@@ -112,8 +120,14 @@ class DockerHostReconciler:
             self._store.apply(await self._kube.patch_status(entry.ref, changes))
         return again
 
-    def _renew_if_lost(self, host: Host) -> float | None:
-        """Connects anew to a host that is silent. Gives the time to look again (the loop's clock)."""
+    def _keep_connected(self, entry: Entry[DockerHost]) -> float | None:
+        """Connects anew to a host that is silent, with the Secrets of now. Gives the time to look again (the loop's
+        clock)."""
+        host = self._hosts.get(entry.ref.name)
+        if host is None or host.cache.is_known() or not _has_secrets(entry.object):
+            return None
+        if not self._hosts.is_settled(host.name):  # it was only just asked
+            return self._hosts.settles_at(host.name)
         left = PATIENCE - self._hosts.silent_for(host) if host.cache.hangs else 0.0
         if left > 0:
             return mono() + left

@@ -56,6 +56,7 @@ class Series:
     first: datetime = field(default_factory=lambda: datetime.now(UTC))
     last: datetime = field(default_factory=lambda: datetime.now(UTC))
     made: bool = False  # whether the API server has it
+    may_be_made: bool = False  # by us, who had no answer
     queued: bool = False
     not_before: float = 0.0  # the loop's clock
 
@@ -201,13 +202,14 @@ class Recorder:
         await self._try_to_write(series)
 
     async def _try_to_write(self, series: Series) -> None:
-        now = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
         try:
             await self._write(series)
-            series.not_before = now + REPEAT
+            series.not_before = now() + REPEAT
         except ApiUnavailable as error:
             logger.debug("an event waits for the API server", extra={"error": str(error)})
-            self._enqueue(series, now + API_RETRY)
+            series.may_be_made = not series.made
+            self._enqueue(series, now() + API_RETRY)
         except Exception as error:  # such as 403 in a namespace that is being deleted
             self.dropped += 1
             logger.debug("an event was refused", extra={"error": printable(str(error))})
@@ -215,9 +217,9 @@ class Recorder:
     async def _write(self, series: Series) -> None:
         try:
             await self._kube.write_event(self._event(series), first=not series.made)
-        except Conflict:  # made by an earlier process: go on from its count
-            namespace = str(series.involved.namespace)
-            series.count += await self._kube.event_count(namespace, series.name)
+        except Conflict:  # made by an earlier process: go on from its count; or by us, and the answer was lost
+            made = await self._kube.event_count(str(series.involved.namespace), series.name)
+            series.count = max(series.count, made) if series.may_be_made else series.count + made
             series.made = True
             await self._kube.write_event(self._event(series), first=False)
         except Gone:  # expired meanwhile: a new one, that counts from here

@@ -12,6 +12,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 RETRY = 0.5  # seconds
+LOOK_EVERY = 5.0  # seconds, at the file that we hold: temporary folders are cleaned
 SHARED = Path("/run/lock")  # a unit or container that has it read-only shares no lock with anybody
 
 
@@ -38,26 +39,33 @@ class FileLock:
         self._released = False
 
     def may_act(self) -> bool:
-        """Whether we hold the lock."""
-        return self._file is not None
+        """Whether we hold the lock, of the file that has the name: one that was deleted locks nobody out."""
+        return self._file is not None and _is_named(self._file, self._path)
 
     async def run(self) -> None:
-        """Waits for the lock; ends when it is held, or was released."""
+        """Waits for the lock, and sees that it is kept, until it is released."""
         waiting = False
-        while not self._released and not self._try():
-            if not waiting:
+        while not self._released:
+            if self._file is not None and not self.may_act():
+                logger.warning("the lock file was deleted: it is made anew", extra={"lock": str(self._path)})
+                self._let_go()
+            if self._file is None and not self._try() and not waiting:
                 logger.info("waiting for another controller on this machine to end", extra={"lock": str(self._path)})
-            waiting = True
-            await asyncio.sleep(RETRY)
+                waiting = True
+            await asyncio.sleep(RETRY if self._file is None else LOOK_EVERY)
 
     async def release(self) -> None:
         """Lets go of the lock."""
         self._released = True
         if self._file is not None:
-            os.close(self._file)
-            self._file = None
-            self.leading.clear()
-            self._on_change(False)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        assert self._file is not None
+        os.close(self._file)
+        self._file = None
+        self.leading.clear()
+        self._on_change(False)
 
     def _try(self) -> bool:
         try:
@@ -107,6 +115,13 @@ def _lock(file: int, path: Path) -> bool:
     """Whether we hold the lock of the file that has this name now: one that was deleted meanwhile locks nobody out."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return _is_named(file, path)
+
+
+def _is_named(file: int, path: Path) -> bool:
+    try:
         return os.path.samestat(os.fstat(file), path.stat())
     except OSError:
         return False

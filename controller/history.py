@@ -71,7 +71,10 @@ class Memory:
     unwritten: tuple[WorkspaceStatus, History] | None = None  # what was done since this status was written
     references: Mapping[str, str] | None = None  # "Kind/name" -> "uid:resourceVersion" as last read; None: not read yet
     usage_of: datetime | None = None  # when the sample was taken that the status told last (the engine's clock)
-    let_go: bool = False  # deleted, and our finalizer is gone: nothing is left to do, even before the watch tells
+    in_vain: int = 0  # how often in a row all that was done left as much to do
+    let_go: float = float(
+        "-inf"
+    )  # until when (monotonic) nothing is left to do: our finalizer went, which no watch told
 
 
 def for_another_spec(memory: Memory) -> Memory:
@@ -107,7 +110,7 @@ def sent_now(container: Container, memory: Memory, asked: bool, now: Now) -> Sen
     if before is not None and before.started_at == container.started_at:
         return replace(before, early=False)
     age = (now.wall - container.started_at).total_seconds() if container.started_at else HEARS_AFTER
-    return Sent(now.mono, asked, container.started_at, early=age < HEARS_AFTER)
+    return Sent(now.mono, asked, container.started_at, early=0 <= age < HEARS_AFTER)
 
 
 def still_meant(memory: Memory, live: Collection[str], stopping: Collection[str], before: float) -> Memory:

@@ -45,6 +45,7 @@ class Host:
     networks_used: int = 0  # how often a container was made on one of its networks
     networks_checked: object = None  # what was wanted and used when its networks were last gone through
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    asking: asyncio.Task[None] | None = None  # what engine it is, where that may have changed
 
     def observed(self, uid: str) -> Observed:
         """What the host has for a Workspace."""
@@ -215,14 +216,20 @@ class Hosts:
     def _subscribed(self, host: Host) -> None:
         """An event stream that ended may have been all that was seen of a restart of the engine."""
         if host.cache.stats.subscriptions > 1:
-            asking = asyncio.create_task(self._ask_who_it_is(host), name=f"ask {host.name}")
-            host.tasks = [*(task for task in host.tasks if not task.done()), asking]
+            self._ask(host)
+
+    def _ask(self, host: Host) -> None:
+        if host.asking is None or host.asking.done():
+            host.asking = asyncio.create_task(self._ask_who_it_is(host), name=f"ask {host.name}")
+            host.tasks = [*(task for task in host.tasks if not task.done()), host.asking]
 
     async def _ask_who_it_is(self, host: Host) -> None:
         """An engine that was away may have been upgraded, or the endpoint may lead to another one now."""
-        info = await self._info_of(host)
-        while info is None:
-            await asyncio.sleep(RECONNECT[1])
+        info, asked = None, 0
+        while info is None or asked < host.cache.stats.subscriptions:  # the stream has ended again meanwhile
+            if asked:
+                await asyncio.sleep(RECONNECT[1])
+            asked = host.cache.stats.subscriptions
             info = await self._info_of(host)
         before, host.info = host.info, info
         if _identity(info) != _identity(before):
@@ -242,6 +249,7 @@ class Hosts:
         """Two DockerHosts on one engine would each take the other's containers for duplicates."""
         for other in self._hosts.values():
             if _identity(other.info) == _identity(info) and other.name != name:
+                self._ask(other)  # it may be another one by now
                 raise ConfigurationError(
                     f"DockerHost {other.name!r} is the same Docker Engine ({info.engine_id}): keep one of the two",
                     reason="DuplicateEngine",

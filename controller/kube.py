@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import msgspec
 from lightkube import AsyncClient, KubeConfig
-from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
 from lightkube.types import PatchType
@@ -124,8 +124,12 @@ class Kube:
 
     async def cluster_id(self) -> str:
         """The uid of the kube-system namespace: what tells this cluster from every other one."""
-        namespace = await self._call(self._client.get(Namespace, "kube-system"))
-        return str(namespace.metadata.uid)
+
+        async def read() -> str:
+            namespace: Any = await self._client.get(Namespace, "kube-system")
+            return str(namespace.metadata.uid)
+
+        return str(await self._call(read()))
 
     async def patch_status(self, ref: ObjectRef, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Merges `changes` into the status; gives the new object. Raises Conflict, Gone."""
@@ -149,8 +153,7 @@ class Kube:
 
     async def list_metadata(self, kind: str, namespace: str = "*") -> list[dict[str, Any]]:
         """metadata of all objects of a kind in a namespace, or in all: complete, or an error."""
-        items = await self._call(self._items(kind, namespace))
-        return [item["metadata"] for item in items or ()]  # null where there are none, which lightkube's list refuses
+        return list(await self._call(self._items(kind, namespace)))
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object as it is now. Raises Gone."""
@@ -180,9 +183,8 @@ class Kube:
 
     async def data(self, kind: str, namespace: str, name: str) -> Data | None:
         """A Secret's or ConfigMap's values as text; None where it doesn't exist. Raises ReferenceForbidden."""
-        resource = Secret if kind == "Secret" else ConfigMap
         try:
-            found = await self._call(self._client.get(resource, name, namespace=namespace))
+            found: Data = await self._call(self._read_data(kind, namespace, name))
         except Gone:
             return None
         except ApiError as error:
@@ -193,6 +195,10 @@ class Kube:
                     reason=f"{kind}Forbidden",
                 ) from error
             raise
+        return found
+
+    async def _read_data(self, kind: str, namespace: str, name: str) -> Data:
+        found: Any = await self._client.get(Secret if kind == "Secret" else ConfigMap, name, namespace=namespace)
         values = dict(found.data or {})
         if kind == "Secret":
             values = {key: base64.b64decode(value).decode(errors="surrogateescape") for key, value in values.items()}
@@ -258,7 +264,8 @@ class Kube:
         return answer
 
     async def _items(self, kind: str, namespace: str) -> Any:
-        return msgspec.json.decode((await self._metadata(kind, namespace)).content)["items"]
+        items = msgspec.json.decode((await self._metadata(kind, namespace)).content)["items"]
+        return [item["metadata"] for item in items or ()]  # null where there are none, which lightkube's list refuses
 
     async def _call(self, call: Any) -> Any:
         try:
@@ -276,7 +283,7 @@ class Kube:
             raise _translated(error) from error
         except httpx2.HTTPError as error:
             raise ApiUnavailable(f"the API server can't be reached: {error!r}") from error
-        except (ConfigError, OSError, msgspec.DecodeError) as error:  # a token that is being renewed, a proxy's page
+        except Exception as error:  # a token that is being renewed; whatever a proxy sends that lightkube can't read
             raise ApiUnavailable(f"no answer that can be used: {error!r}") from error
         finally:
             self._slots.release()
@@ -292,7 +299,7 @@ def _translated(error: ApiError) -> Exception:
         return Gone(str(error))
     if code == 409 or (code == 422 and "metadata.uid" in str(error)):
         return Conflict(str(error))
-    if code == 429 or (code is not None and code >= 500):
+    if code is None or code == 429 or code >= 500:
         return ApiUnavailable(str(error))
     return error
 

@@ -131,4 +131,7 @@ class KeyedQueue(Generic[Key]):
     def _leave(self, group: Hashable) -> None:
         self._busy[group] -= 1
         if not self._busy[group]:
+            before = self._share()
             del self._busy[group]
+            for other in list(self._waiting) if self._share() > before else ():
+                self._start_waiting(other)

@@ -37,8 +37,8 @@ def parse_workspace(raw: Mapping[str, Any]) -> Workspace:
         logger.warning("a Workspace can't be read", extra={"workspace": name, "error": wrong})
         meta = ObjectMeta.model_validate(raw["metadata"])
         status = _STATUS.validate_python(raw.get("status") or {})
-        asked = raw.get("spec", {})
-        state = asked.get("desiredState")
+        asked = raw.get("spec") or {}
+        state = str(asked.get("desiredState"))
         spec = WorkspaceSpec.model_construct(
             host=str(asked.get("host", "default")),
             desired_state=DesiredState(state) if state in set(DesiredState) else DesiredState.RUNNING,

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from lightkube.core.exceptions import ApiError
+
 from controller import actions as act
 from controller import naming
 from controller.api import HostPolicy, Usage, Workspace, WorkspaceStatus
@@ -44,6 +46,8 @@ from controller.usage import Sample, is_wanted, status_usage
 logger = logging.getLogger(__name__)
 MAX_PASSES = 12  # a replacement takes 5; more means that something undoes what we do
 LOOK_SOON = 1.0  # seconds; the host didn't answer, or what we acted on was gone
+LET_GO = 30.0  # seconds, in which a list tells that it is gone; after a restore of etcd it may well be there again
+LOOK_LATEST = 30.0  # seconds; what we do doesn't last, again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ class Reconciliation:
         desired, observed = await self._look()
         decided = self._plan(desired, observed)
         await self._write_status(desired, observed, decided)
-        return replace(decided, wake_at=mono() + LOOK_SOON), outcome
+        wait = min(LOOK_SOON * 2**self._memory.in_vain, LOOK_LATEST)
+        self._memory = replace(self._memory, in_vain=self._memory.in_vain + 1)
+        return replace(decided, wake_at=mono() + wait), outcome
 
     # observe
 
@@ -202,7 +208,7 @@ class Reconciliation:
         if new is not previous:
             await self._patch_status(self._entry, new)
             self._world.recorder.status_changed(self._workspace, previous, new)
-        self._memory = replace(self._memory, unwritten=None)
+        self._memory = replace(self._memory, unwritten=None, in_vain=self._memory.in_vain if decided.actions else 0)
 
     async def _write_meanwhile(self, desired: Desired, decided: Plan) -> None:
         """The status while a step takes long, also where others have changed the object since the step began. Ready
@@ -215,7 +221,7 @@ class Reconciliation:
         new = status(desired, observed, decided, history, previous, _now(), self._usage(desired, observed))
         if new is previous or new.is_ready:
             return
-        with suppress(ApiUnavailable, Conflict, Gone):  # the plan goes on; there will be another time to tell
+        with suppress(ApiUnavailable, ApiError, Conflict, Gone):  # the plan goes on; there will be another time to tell
             await self._patch_status(entry, new)
             self._world.recorder.status_changed(self._workspace, previous, new)
             if self._history.last_restart_request is None:  # first sight is over: what is asked for from now on counts
@@ -273,7 +279,9 @@ class Reconciliation:
         raw = await self._world.kube.set_finalizers(self._entry.ref, finalizers)
         self._gone = True
         if self._workspace.metadata.deletion_timestamp is not None:
-            self._memory = replace(self._memory, let_go=True)  # the answer has the version of before: not newer
+            self._memory = replace(
+                self._memory, let_go=mono() + LET_GO
+            )  # the answer has the version of before: not newer
         if self._world.workspaces.get((self._entry.ref.namespace, self._entry.ref.name)) is not None:
             self._world.workspaces.apply(raw)  # what still wakes us until the watch tells finds nothing to do
 

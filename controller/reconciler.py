@@ -27,8 +27,10 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Brings one Workspace closer to what it should be. Gives the time to look again (the loop's clock)."""
         entry = self._world.workspaces.get(key)
-        if entry is None or not self._world.may_act() or _is_over(entry.object) or self._memory(entry).let_go:
+        if entry is None or not self._world.may_act() or _is_over(entry.object):
             return None
+        if mono() < self._memory(entry).let_go:
+            return self._memory(entry).let_go
         began, result = mono(), "failed"
         try:
             wake_at = await Reconciliation(self._world, entry, self._memory(entry)).run(self._keep)
@@ -36,7 +38,8 @@ class Reconciler:
             return wake_at
         except Conflict:
             result = "conflict"
-            return mono() + await catch_up(self._world.kube, self._world.workspaces, key)
+            wait = await catch_up(self._world.kube, self._world.workspaces, key)
+            return mono() + wait  # from now on: it may have taken long
         except Gone:
             result = "gone"
             return mono() + GONE_RETRY
@@ -57,6 +60,10 @@ class Reconciler:
     def forget(self, uid: str) -> None:
         """The Workspace is gone."""
         self._memories.pop(uid, None)
+
+    def forget_all(self) -> None:
+        """Somebody else leads, or did: signals that were sent then, and steps that failed, say nothing of now."""
+        self._memories.clear()
 
     def _memory(self, entry: Entry[Workspace]) -> Memory:
         generation, memory = self._memories.get(entry.ref.uid, (0, Memory()))

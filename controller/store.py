@@ -84,7 +84,7 @@ class Store(Generic[Parsed]):
             self._drop(key)
         try:
             parsed = self._parse(raw)
-        except ValueError as error:  # let in by another version of the CRD; the others must not suffer from it
+        except Exception as error:  # let in by another version of the CRD; the others must not suffer from it
             logger.error("an object can't be read", extra={"kind": self.kind, "object": key, "error": str(error)})
             self._unreadable[key] = ref
             return

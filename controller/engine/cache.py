@@ -95,6 +95,10 @@ class HostCache:
         """Every container of our cluster, as last seen."""
         return self._snapshots.all()
 
+    def has(self, container: str) -> bool:
+        """Whether anything told of this container, inspected or not."""
+        return self._snapshots.get(container) is not None
+
     def is_known(self) -> bool:
         """Whether the host answered lately, and everything that it listed was looked at."""
         return self._complete and self.contact_age() < UNKNOWN_AFTER

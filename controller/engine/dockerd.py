@@ -81,7 +81,9 @@ class DockerdEngine:
         def work(call: Call) -> list[Summary]:
             return self._rows.read(call.get_bytes("/containers/json", params={"all": 1, "filters": filters}))
 
-        return await self._transport.run("list", "list", work)
+        rows = await self._transport.run("list", "list", work)
+        self._checks.keep([row.id for row in rows])
+        return rows
 
     async def inspect(self, container: str) -> Container:
         return await self._transport.run("inspect", "inspect", lambda call: self._inspect(call, container))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +39,17 @@ class HealthChecks:
         if kind in ("exec_create", "exec_start") and command and command == self._commands.get(container):
             self._running[container] = exec_id
             return True
-        return kind == "exec_die" and exec_id == self._running.get(container)
+        if kind == "exec_die" and exec_id == self._running.get(container):
+            del self._running[container]
+            return True
+        return False
+
+    def keep(self, containers: Collection[str]) -> None:
+        """Forgets all others: of one that is gone an event may be missed, or an inspect answered later."""
+        if len(self._commands) > len(containers):
+            for gone in self._commands.keys() - set(containers):
+                self._commands.pop(gone, None)
+                self._running.pop(gone, None)
 
 
 def events(transport: Transport, cluster_id: str, checks: HealthChecks) -> AsyncIterator[EngineEvent]:

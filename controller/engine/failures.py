@@ -165,9 +165,12 @@ def _answer(status: int, message: str, kind: str) -> WorkspaceError:
         return ImageUnavailable(message, reason="ImageNotFound")
     if kind == "remove" and _BUSY.search(message):
         return EngineConflict(message)
+    if status == 404 and kind in _OF_NO_CONTAINER:  # a driver or plugin that isn't there
+        return EngineError(message)
     return _BY_STATUS.get(status, EngineError)(message)
 
 
+_OF_NO_CONTAINER = frozenset({"create", "ensure_network", "networks", "info", "list"})
 _BY_STATUS: Mapping[int, type[WorkspaceError]] = {400: ConfigurationError, 404: ContainerGone, 409: EngineConflict}
 
 

@@ -103,7 +103,9 @@ class ImagePuller:
         return Present(image)
 
     def forget(self, waiter: Waiter) -> None:
-        """It waits for nothing any more. What nobody waits for ends."""
+        """It waits for nothing any more, and how what it waited for has ended is no news to it. What nobody waits for
+        ends."""
+        self._outcomes = {k: o for k, o in self._outcomes.items() if k[0] != waiter}
         for key, job in list(self._jobs.items()):
             job.waiters.discard(waiter)
             if not job.waiters and job.task is not None:

@@ -20,7 +20,7 @@ from controller.engine.connection import Connection, SshAccess, TlsFiles
 from controller.engine.deadlines import CALL_DEADLINES
 from controller.engine.failures import engine_failure
 from controller.engine.protocol import CallObserver
-from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
+from controller.errors import CallTimeout, EngineError, HostUnreachable, WorkspaceError
 
 T = TypeVar("T")
 Failure = Callable[[Exception], WorkspaceError]
@@ -159,7 +159,7 @@ class Transport:
         self._closed = True
         for connection in (*self._connections, *self._streams):
             connection.abort()
-        await asyncio.to_thread(self._join)
+        await asyncio.get_running_loop().run_in_executor(_THREADS, self._join)
 
     def _join(self) -> None:
         wait(self._running)
@@ -192,13 +192,29 @@ class Transport:
         try:
             if self._closed:
                 raise HostUnreachable("the connection is closed")
-            future = _THREADS.submit(self._seats.use, work)
+            future = _submit(self._seats.use, work)
         except BaseException:
             slot.release()
             raise
         self._running.add(future)
         future.add_done_callback(free)
         return future
+
+
+def _submit(use: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> Future[T]:
+    """Raises EngineError where no thread can be had: the pool keeps what it could not begin, and would do it later."""
+    wanted = [True]
+
+    def begin() -> T:
+        if not wanted:
+            raise EngineError("given up")
+        return use(work)
+
+    try:
+        return _THREADS.submit(begin)
+    except RuntimeError as error:
+        wanted.clear()
+        raise EngineError(f"the call can't be made: {error}") from error
 
 
 class _Seats:

@@ -39,3 +39,15 @@ def test_checks_whose_end_is_never_told_take_no_room() -> None:
     assert not seen.is_one("c", "destroy", "")
     assert not seen._running
     assert not seen._commands
+
+
+def test_nothing_is_kept_of_containers_that_no_list_shows_any_more() -> None:
+    seen = checks()
+    for number in range(100):
+        seen.learn(f"missed {number}", PROBE)
+        seen.is_one(f"missed {number}", f"exec_start: {PROBE}", "e")
+        seen.is_one(f"late {number}", "destroy", "")
+        seen.learn(f"late {number}", PROBE)
+    seen.keep(["c"])
+    assert list(seen._commands) == ["c"]
+    assert not seen._running

@@ -273,3 +273,13 @@ async def test_what_was_pulled_for_who_never_asked_again_is_pulled_again_later()
         await asyncio.sleep(60)
         assert isinstance(await it.ensure(policy=PullPolicy.ALWAYS), Present)
         assert it.calls[0] == 2
+
+
+@virtual_time
+async def test_a_workspace_that_is_made_anew_does_not_hear_of_the_pull_of_the_one_before() -> None:
+    async with scene() as it:
+        assert isinstance(await it.ensure(image="registry.example.com/none:1"), Pulling)
+        await asyncio.sleep(60)
+        it.puller.forget(SHOP)
+        it.host.add_image("registry.example.com/none:1")  # somebody has loaded it
+        assert isinstance(await it.ensure(image="registry.example.com/none:1"), Present)

@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import requests
 import urllib3.exceptions
 
+from controller.engine import transport as module
 from controller.engine.transport import Transport
-from controller.errors import CallTimeout, HostUnreachable, WorkspaceError
+from controller.errors import CallTimeout, EngineError, HostUnreachable, WorkspaceError
 from tests.waiting import eventually_async
 
 STEPS = 12  # of the event loop; from the end of a thread's work to who waits for it are fewer
@@ -112,3 +114,39 @@ async def test_a_pull_is_told_as_one_call(error: WorkspaceError | None, outcome:
         assert [words async for words in calls.counted("pull", progress())] == ["1 of 2 MB"]
     await calls.close()
     assert heard.outcomes == [("pull", outcome)]
+
+
+async def test_a_call_for_which_no_thread_can_be_had_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made: list[str] = []
+    monkeypatch.setattr(module, "_THREADS", ThreadPoolExecutor(100))
+    calls = transport()
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(EngineError, match="can't start new thread"):
+            await calls.run("look", "inspect", lambda call: made.append("the one that failed"))
+    await calls.run("look", "inspect", lambda call: made.append("the next"))
+    await asyncio.sleep(0.1)
+    assert made == ["the next"]
+
+
+async def test_a_thread_that_hangs_at_the_end_of_a_connection_keeps_no_name_from_being_looked_up() -> None:
+    release = threading.Event()
+    calls = [transport() for _ in range(40)]  # more than the event loop's own pool has threads
+
+    def hang(call: Any) -> None:
+        release.wait(30)
+
+    for each in calls:
+        task = asyncio.create_task(each.run("look", "inspect", hang))
+        await asyncio.sleep(0.01)
+        task.cancel()
+    closing = [asyncio.create_task(each.close()) for each in calls]
+    await asyncio.sleep(0.1)
+    try:
+        await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo("localhost", 443), 5)
+    finally:
+        release.set()
+        await asyncio.gather(*closing)

@@ -193,3 +193,15 @@ def test_orphans_are_collected_though_namespaces_may_not_be_listed() -> None:
         orphan(made, "a")
         made.go(60)
         assert not made.host.containers
+
+
+@pytest.mark.parametrize("spec", [{"desiredState": {"mode": "Running"}}, None], ids=["an object", "no spec"])
+def test_an_object_that_another_crd_let_in_keeps_nobody_else(spec: Any) -> None:
+    with world() as made:
+        made.crash()
+        made.api.create("Workspace", NAMESPACE, "odd", {})
+        made.api.objects[("Workspace", NAMESPACE, "odd")]["spec"] = spec
+        made.start()
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(60)
+        assert [c for c in made.host.containers.values() if c.shown.is_live]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import docker.errors
+import pytest
+import requests
+
 from controller import naming
+from controller.engine.failures import engine_failure
 from controller.errors import CallTimeout, HostUnreachable, NameConflict
 from tests.fuzz.world import NAMESPACE, World, settle, world
 
@@ -248,3 +253,34 @@ def _told(made: World) -> str:
     found = made.get("a")
     assert found is not None
     return next(str(c["reason"]) for c in found["status"]["conditions"] if c["type"] == "Ready")
+
+
+@pytest.mark.parametrize("kind", ["create", "ensure_network"])
+def test_a_plugin_that_is_not_there_is_told_and_tried_ever_more_seldom(kind: str) -> None:
+    response = requests.Response()
+    response.status_code = 404
+    words = 'error looking up volume plugin rclone:latest: plugin "rclone:latest" not found'
+    error = engine_failure(docker.errors.APIError("404", response=response, explanation=words), kind, 60)
+    with world() as made:
+        made.go(5)
+        made.host.faults.fail(kind, error, times=100_000)
+        made.host.faults.latency[kind] = made.host.faults.latency["list"] = 0.02
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.host.faults.calls.clear()
+        made.go(30)
+        found = made.get("a")
+        assert found is not None
+        assert "rclone" in found["status"]["lastError"]["message"]
+        assert made.host.faults.calls[kind] < 15
+
+
+def test_a_change_that_does_not_last_is_made_ever_more_seldom() -> None:
+    with world() as made:
+        _running(made)
+        made.host.update = lambda container, **_: made.host.find(container)  # type: ignore[method-assign] # "done"
+        limits = {"limits": {"cpu": "2"}}
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(resources=limits))
+        made.go(60)
+        made.host.faults.calls.clear()
+        made.go(60)
+        assert made.host.faults.calls["update"] < 40

@@ -581,3 +581,30 @@ def test_who_waits_for_a_host_is_not_written_again_and_again(make: Callable[[Wor
         made.api.writes.clear()
         made.go(300)
         assert not made.api.writes
+
+
+def test_an_engine_is_asked_who_it_is_by_one_at_a_time() -> None:
+    async def hangs() -> EngineInfo:
+        await asyncio.sleep(5)
+        raise CallTimeout("info: no answer within 4 s")
+
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        (host,) = made.controller.app.hosts
+        host.engine.info = hangs  # type: ignore[method-assign]
+        for _ in range(30):
+            made.host.end_streams()
+            made.go(60)
+        assert len([t for t in host.tasks if t.get_name().startswith("ask ") and not t.done()]) == 1
+
+
+def test_a_conflict_about_the_host_is_settled_by_reading_the_host() -> None:
+    with world() as made:
+        made.go(6)
+        made.api.silent = True  # the watch of DockerHosts stands still
+        made.api.edit("DockerHost", "", HOST, lambda raw: raw["metadata"].update(annotations={"a": "b"}))
+        made.api.silent = False
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(4)
+        assert made.host.containers

@@ -55,3 +55,24 @@ def test_an_operation_that_another_leader_has_finished_is_not_taken_up_again() -
         lead(made, True)
         made.go(30)
         assert made.api.objects[("WorkspaceOperation", NAMESPACE, "stop")] == written
+
+
+def test_a_stop_begins_with_a_signal_also_where_another_has_led_meanwhile() -> None:
+    def wanted(state: str) -> None:
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(desiredState=state))
+
+    with world() as made:
+        made.host.add_image("stubborn:1", Program(ignores=frozenset({"SIGTERM"})))
+        made.api.create("Workspace", NAMESPACE, "a", {"image": "stubborn:1", "terminationGracePeriodSeconds": 30})
+        made.go(10)
+        wanted("Stopped")
+        made.go(1)
+        lead(made, False)
+        wanted("Running")  # the other leader leaves it running, for an hour
+        made.go(3600)
+        wanted("Stopped")
+        made.calls.clear()
+        lead(made, True)
+        made.go(10)
+        (container,) = made.host.containers
+        assert made.host.find(container).shown.is_live  # it has its grace period

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from lightkube.core.exceptions import ApiError
+from lightkube.core.internal_models import meta_v1
 
 from controller import naming
 from tests.fuzz.world import NAMESPACE, World, settle, world
@@ -154,3 +156,27 @@ def test_nothing_is_written_again_and_again() -> None:
         made.calls.clear()
         made.go(29)
         assert made.calls == ["start", "status"]
+
+
+@pytest.mark.parametrize("code", [401, 403, 422])
+def test_a_status_that_is_refused_meanwhile_does_not_end_the_step(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+    with world() as made:
+        running(made)
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(desiredState="Stopped"))
+        made.go(5)
+        kube: Any = made.controller.app.kube
+        write = kube.patch_status
+
+        async def refuse(ref: Any, changes: Any) -> Any:
+            if made.host.faults.in_flight["start"]:
+                refused.append(code)
+                raise ApiError(status=meta_v1.Status(code=code, message="no"))
+            return await write(ref, changes)
+
+        monkeypatch.setattr(kube, "patch_status", refuse)
+        made.host.faults.latency["start"] = 7.0
+        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(desiredState="Running"))
+        made.go(60)
+        assert refused
+        assert [c for c in made.host.containers.values() if c.shown.is_live]

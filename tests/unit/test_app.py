@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -35,3 +36,21 @@ async def test_it_waits_for_an_api_server_that_is_not_ready_yet(error: Exception
     kube: Any = _Kube(error)
     unused: Any = None
     assert await App(Settings(), kube, unused, unused)._cluster_id() == "its-uid"
+
+
+@virtual_time
+async def test_a_stop_does_not_wait_for_an_api_server_that_does_not_answer() -> None:
+    class Silent:
+        async def cluster_id(self) -> str:
+            await asyncio.sleep(15)
+            raise ApiUnavailable("no answer")
+
+    kube: Any = Silent()
+    unused: Any = None
+    app = App(Settings(), kube, unused, unused)
+    running = asyncio.create_task(app.run())
+    await asyncio.sleep(1)
+    app.stop()
+    began = asyncio.get_running_loop().time()
+    await running
+    assert asyncio.get_running_loop().time() - began < 1

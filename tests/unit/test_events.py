@@ -195,3 +195,24 @@ async def test_the_work_comes_before_what_is_told_of_it_and_the_end_waits_for_no
         await asyncio.sleep(events.LINGER / 2)
         assert not kube.stored
     assert len(kube.stored) == 1
+
+
+class Lossy(Events):
+    """Makes the first Event, and its answer is lost."""
+
+    lost = 1
+
+    async def write_event(self, event: Event, *, first: bool) -> None:
+        await super().write_event(event, first=first)
+        if self.lost:
+            self.lost -= 1
+            raise ApiUnavailable("the answer was lost")
+
+
+async def test_an_event_whose_answer_was_lost_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "API_RETRY", 0.05)
+    kube = Lossy()
+    async with recording(kube) as recorder:
+        recorder.acted(WORKSPACE, Start("c", reason="it should run"))
+        await eventually_async(lambda: kube.writes == 2, timeout=10)
+    assert list(kube.counts().values()) == [1]

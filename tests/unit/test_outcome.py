@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from controller import actions as act
 from controller.errors import ContainerGone, EngineError, WorkspaceError
-from controller.history import Failure, Memory, Sent
+from controller.history import Failure, Memory, Sent, sent_now
 from controller.observed import ContainerState
 from controller.outcome import Outcome, carried_out, counted, planned, settled
 from controller.plan import Plan, plan
@@ -83,3 +84,9 @@ def test_a_start_ends_the_restart_and_is_of_this_generation() -> None:
     after = counted(before, Plan(), Outcome(done=(START,)), EXITED, 2)
     assert (after.restarting, after.observed_generation, after.phase) == (False, 2, "")
     assert counted(before, Plan(), Outcome(), EXITED, 2) == before
+
+
+def test_a_container_that_runs_for_long_is_signalled_once_where_its_hosts_clock_is_ahead() -> None:
+    """It started four minutes ago; the host's clock is five ahead. Many programs take a second signal for "at once"."""
+    ahead = replace(RUNNING, started_at=NOW.wall + timedelta(minutes=1))
+    assert not sent_now(ahead, Memory(), True, NOW).early

@@ -113,3 +113,20 @@ async def test_a_worker_that_fails_gives_its_place_to_the_next_and_is_tried_agai
         keys.add(key)
     await asyncio.sleep(queue.RETRY_AFTER_BUG[0] + 1)
     assert tries == Counter(dict.fromkeys(wanted, 2))
+
+
+@virtual_time
+async def test_keys_that_wait_are_begun_when_their_groups_share_grows() -> None:
+    begun: list[Key] = []
+
+    async def work(key: Key) -> None:
+        begun.append(key)
+        await asyncio.sleep(30 if key[0] == "slow" else 1)
+
+    keys = KeyedQueue(work, group_of)
+    for number in range(63):
+        keys.add((f"group {number}", 0))
+    for number in range(10):
+        keys.add(("slow", number))
+    await asyncio.sleep(5)
+    assert len([key for key in begun if key[0] == "slow"]) == 10
