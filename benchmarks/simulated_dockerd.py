@@ -29,6 +29,7 @@ class Host:
         self.name, self._model, self._latency = name, model, latency
         self._containers: dict[str, dict[str, Any]] = {}
         self._rows: dict[str, dict[str, Any]] = {}
+        self._began: dict[str, float] = {}  # monotonic, of what runs
         self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
         self._network: dict[str, Any] = {}
         self.calls: Counter[str] = Counter()
@@ -94,6 +95,9 @@ class Host:
             self._listeners.discard(queue)
 
     async def _list(self, request: web.Request) -> web.Response:
+        now = time.monotonic()
+        for key, began in self._began.items():
+            self._rows[key]["Status"] = f"Up {_uptime(now - began)}"
         return web.json_response(list(self._rows.values()))
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -119,7 +123,8 @@ class Host:
         if key not in self._containers:
             return _missing()
         self._containers[key]["State"] |= {"Status": "running", "Running": True, "StartedAt": _now()}
-        self._rows[key] |= {"State": "running", "Status": "Up 3 hours"}
+        self._rows[key]["State"] = "running"
+        self._began[key] = time.monotonic()
         self._tell("start", key)
         return web.Response(status=204)
 
@@ -127,6 +132,7 @@ class Host:
         key = request.match_info["id"]
         state = {"Status": "exited", "Running": False, "ExitCode": 143, "FinishedAt": _now()}
         self._containers[key]["State"] |= state
+        self._began.pop(key, None)
         self._rows[key] |= {"State": "exited", "Status": "Exited (143) 1 second ago"}
         self._tell("die", key)
         return web.Response(status=204)
@@ -137,6 +143,7 @@ class Host:
             return _missing()
         self._tell("destroy", key)
         del self._containers[key], self._rows[key]
+        self._began.pop(key, None)
         return web.Response(status=204)
 
     async def _networks(self, request: web.Request) -> web.Response:
@@ -161,6 +168,13 @@ class Host:
         event |= {"time": now // 10**9, "timeNano": now, "scope": "local"}
         for queue in self._listeners:
             queue.put_nowait(event)
+
+
+def _uptime(seconds: float) -> str:
+    """As a real engine tells it: a row changes by itself, every second at first and then every minute."""
+    if seconds < 60:
+        return "1 second" if 1 <= seconds < 2 else f"{int(seconds)} seconds" if seconds >= 2 else "Less than a second"
+    return "About a minute" if seconds < 120 else f"{int(seconds // 60)} minutes"
 
 
 def _now() -> str:
