@@ -88,7 +88,7 @@ tools: $(STAMP) ## Install and build what the tests need (about 15 minutes the f
 
 .PHONY: test
 test: tools ## Everything but the nightly tests
-	@$(PYTEST) -m "not nightly" -n 2 --reruns 1 --rerun-show-tracebacks $(ARGS)
+	@$(PYTEST) -m "not nightly" -n 2 --reruns 1 --rerun-except 'S[0-9]+: ' --rerun-show-tracebacks $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## The pure core: no servers

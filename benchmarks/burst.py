@@ -38,8 +38,8 @@ class Side:
 
 
 async def run(rig: Rig, side: DockerSide, results: Results, sizes: dict[int, int]) -> None:
-    """{Workspaces: rounds}. The smallest burst finds the best parallelism of `docker run`, then all take turns; the runs
-    by which it was found, of which it is the luckiest, don't count."""
+    """{Workspaces: rounds}. The smallest burst finds the best parallelism of `docker run` (the luckiest of those runs,
+    which don't count), then all take turns."""
     least = min(sizes)
     sweep: dict[int, Side] = {parallel: Side() for parallel in PARALLEL}
     for parallel, tried in sweep.items():

@@ -12,7 +12,9 @@ SAMPLE_IMAGE = ("busybox-static",)
 RUNC_BUILD = ("gcc", "libc6-dev", "pkg-config", "libseccomp-dev")
 OBSERVABILITY = ("prometheus",)
 COMMANDS = {"docker.io": "dockerd", "containerd": "containerd"}  # from elsewhere (docker-ce) they are as good
-TESTS = (*ENGINE, *SAMPLE_IMAGE, *RUNC_BUILD, *OBSERVABILITY, "util-linux")
+ATTACKS_AND_FAULTS = ("docker-registry", "libfaketime")
+TESTS = (*ENGINE, *SAMPLE_IMAGE, *RUNC_BUILD, *OBSERVABILITY, *ATTACKS_AND_FAULTS, "util-linux")
+LOCK_SECONDS = 120  # that apt-get waits while another one works, such as a machine's own upgrades
 
 
 def install(packages: Sequence[str]) -> None:
@@ -41,11 +43,12 @@ def missing(packages: Iterable[str]) -> list[str]:
 
 
 def _apt_get(packages: Sequence[str]) -> None:
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "--no-remove", *packages]
+    lock = ["-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}"]
+    command = ["apt-get", *lock, "install", "-y", "-qq", "--no-install-recommends", "--no-remove", *packages]
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:  # the lists of a new machine are empty or old
-        subprocess.run(["apt-get", "update", "-qq"], env=env, capture_output=True, check=False)
+        subprocess.run(["apt-get", *lock, "update", "-qq"], env=env, capture_output=True, check=False)
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise DevclusterError(f"apt-get could not install {' '.join(packages)}:\n{(done.stdout + done.stderr)[-2000:]}")

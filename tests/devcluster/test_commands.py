@@ -78,11 +78,14 @@ def test_clean_removes_the_containers_of_its_own_cluster_only(
 def test_clean_keeps_the_data_while_the_engine_is_away(devcluster: Command, new_engine: Callable[..., Engine]) -> None:
     engine = new_engine()
     assert devcluster("up", "--no-controller", DOCKER_HOST=engine.endpoint).returncode == 0
+    kubeconfig = Path(devcluster("kubeconfig").stdout.strip())
+    kept = [kubeconfig, kubeconfig.parent / "etcd" / "member"]
+    assert all(path.exists() for path in kept)
     engine.stop()
     refused = devcluster("clean", DOCKER_HOST=engine.endpoint)
     assert refused.returncode == 1
     assert engine.endpoint in refused.stderr
-    assert Path(devcluster("kubeconfig").stdout.strip()).exists()
+    assert all(path.exists() for path in kept)
 
 
 def test_up_uses_the_cluster_that_kubeconfig_names(

@@ -29,7 +29,7 @@ def stack(
 @pytest.fixture
 def project(stack: Stack) -> Iterator[Path]:
     folder = Path("/srv/projects") / stack.namespace
-    (folder / "shop").mkdir(parents=True)
+    (folder / "shop").mkdir(parents=True, exist_ok=True)  # of a session that was killed
     yield folder / "shop"
     shutil.rmtree(folder)
 

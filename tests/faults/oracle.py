@@ -1,8 +1,8 @@
 """What must always be true, checked all the time by reading dockerd and the API server directly.
 
-One thread follows each engine's events (S1, and what ended: S3), one the watch of Workspaces (S4, S6), one looks at
-everything once a second (S1, S2, S10). Nothing here asks the controller or goes through a proxy. S5, S7, S8, S9, S11
-and L1 are about time: tests ask for them where they know when a fault began and ended.
+One thread follows each engine's events (S1), one the watch of Workspaces (S4, S6), one looks at everything once a
+second (S1, S2, S10). Nothing here asks the controller or goes through a proxy. S3 is about what a test has done itself,
+and S5, S7, S8, S9, S11 and L1 are about time: tests ask for them where they know when a fault began and ended.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Oracle:
         self._streams: dict[str, Any] = {}  # of events, by engine
         self._objects: dict[str, Object] = {}  # by uid
         self._version = ""  # up to which all versions of Workspaces were seen; "": they must be listed
+        self._home: dict[str, str] = {}  # container -> engine
         self._inspected: set[str] = set()
         self._live: defaultdict[str, set[str]] = defaultdict(set)  # containers by uid, from events
 
@@ -144,18 +145,18 @@ class Oracle:
         """Events until the stream ends. One that hangs with its engine goes on with it."""
         with contextlib.closing(self._engines[engine].client(timeout=3600)) as client:
             self._streams[engine] = client.events(decode=True, filters={"type": "container"})
-            self._live_now(client)
+            self._live_now(client, engine)
             for event in self._streams[engine]:
-                self._hear(event)
+                self._hear(event, engine)
 
-    def _live_now(self, client: Any) -> None:
+    def _live_now(self, client: Any, engine: str) -> None:
         """Forgets what a missed event would have told."""
         rows = client.containers(all=True, filters={"label": f"{naming.LABEL_CLUSTER}={self.cluster}"})
         ids = {row["Id"] for row in rows if row["State"] in LIVE}
         for live in self._live.values():
-            live &= ids
+            live -= {container for container in live - ids if self._home[container] == engine}
 
-    def _hear(self, event: Mapping[str, Any]) -> None:
+    def _hear(self, event: Mapping[str, Any], engine: str) -> None:
         labels = event["Actor"]["Attributes"]
         if labels.get(naming.LABEL_CLUSTER) != self.cluster:
             return
@@ -164,6 +165,7 @@ class Oracle:
         code = int(labels.get("exitCode", 0))
         self.events.append(Seen(time.monotonic(), action, uid, container, name, namespace, code))
         if action == "start":
+            self._home[container] = engine
             self._live[uid].add(container)
             if len(self._live[uid]) > 1:
                 self._violated(f"S1: {namespace}/{name} has live containers {sorted(self._live[uid])}")
@@ -237,8 +239,8 @@ class Oracle:
                     self._violated(f"S1: {count} live containers of {uid} on {engine}")
             for row in rows:
                 if row["Id"] not in self._inspected:
-                    self._inspected.add(row["Id"])
                     self._check_body(client.inspect_container(row["Id"]))
+                    self._inspected.add(row["Id"])
         for container, (home, before) in list(self._foreign.items()):
             if home == engine and self._fingerprint(engine, container) != before:
                 self._violated(f"S2: the foreign container {container[:12]} has changed from {before}")

@@ -25,6 +25,7 @@ API = "aicli.dev/v1alpha1"
 PATIENCE = 90.0  # seconds; for states that no bound of a fault applies to: the machine is shared
 BOUND = 30.0  # seconds from the end of a fault until everything has converged (L1)
 NOISE = 15.0  # seconds that a busy machine may add to a bound
+LIMIT = 8  # operations at a time on a host
 BUSY = {"command": ["sleep", "infinity"], "terminationGracePeriodSeconds": 2}  # a spec that ends at its stop signal
 
 
@@ -219,7 +220,7 @@ def host_body(name: str, endpoint: str, projects: Path, **policy: Any) -> str:
         "maxResources": {"cpu": "2", "memory": "1Gi", "pids": 256},
         "ports": {"address": "127.0.0.1", "range": "20000-20000"},
     }
-    spec = {"endpoint": endpoint, "policy": allowed | policy}
+    spec = {"endpoint": endpoint, "policy": allowed | policy, "maxConcurrentOperations": LIMIT}
     return json.dumps({"apiVersion": API, "kind": "DockerHost", "metadata": {"name": name}, "spec": spec})
 
 

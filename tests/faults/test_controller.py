@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devcluster import packages
 from devcluster.paths import REPOSITORY
 from tests.faults.report import Row
-from tests.faults.rig import BOUND, NOISE, PATIENCE, SYSTEM, Rig, prepare
+from tests.faults.rig import BOUND, LIMIT, NOISE, PATIENCE, SYSTEM, Rig, prepare
 from tests.waiting import eventually
 
 TAKE_OVER = 20.0  # seconds
@@ -24,7 +23,6 @@ SMALL = {"resources": {"limits": {"memory": "32Mi"}}, "network": {"mode": "None"
 
 
 def test_21_clock_jumps_by_an_hour(make_rig: Callable[[], Rig], row: Row, tmp_path: Path) -> None:
-    packages.install(["libfaketime"])
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     clock = tmp_path / "clock"
     clock.write_text("+0")
@@ -159,7 +157,7 @@ def _apply_many(rig: Rig, row: Row, count: int) -> None:
     rig.cluster.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     rig.converge(60 + 3 * count)
     row.recovered(began, count)
-    assert rig.docker.most_in_flight <= 8, "S11: the host's limit"
+    assert rig.docker.most_in_flight <= LIMIT, "S11: the host's limit"
     status = Path(f"/proc/{rig.controller.pid}/status").read_text()
     memory = int(status.partition("VmRSS:")[2].split()[0])
     assert memory < MEMORY, f"the controller has {memory} KiB"

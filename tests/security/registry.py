@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bcrypt
 
-from devcluster import Engine, Process, packages
+from devcluster import Engine, Process
 from devcluster.ports import free_port
 from tests.waiting import eventually
 
@@ -34,7 +34,6 @@ class Registry:
 
     def start(self) -> None:
         """Starts it; nothing is in it."""
-        packages.install(["docker-registry"])
         self._process.start()
         login = ["login", "--username", USER, "--password", PASSWORD, self.address]
         eventually(lambda: self.engine.docker("--config", str(self._directory / "docker"), *login))

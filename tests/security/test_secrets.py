@@ -19,9 +19,27 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.threat("secrets leaking")
 
 CANARY = "canary-5d41402abc4b"
-FORMS = (CANARY, base64.b64encode(CANARY.encode()).decode().rstrip("="), urllib.parse.quote(CANARY), CANARY[::-1])
+
+
+def _in_base64(text: str) -> tuple[str, ...]:
+    """What stays the same of it in base64, at each of three offsets, whatever stands around it: credentials are encoded
+    as `user:password`, and once more as JSON."""
+    encoded = [base64.b64encode(b" " * offset + text.encode()).decode().rstrip("=") for offset in range(3)]
+    whole = [4 * (offset + len(text)) // 3 for offset in range(3)]  # characters that nothing behind it has a part in
+    return tuple(code[-(-4 * offset // 3) : end] for offset, (code, end) in enumerate(zip(encoded, whole, strict=True)))
+
+
+FORMS = (CANARY, *_in_base64(CANARY), urllib.parse.quote(CANARY), CANARY[::-1])
 FROM_SECRET = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "canary", "key": "token"}}}
 DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
+
+
+def test_the_canary_is_found_in_registry_credentials() -> None:
+    auth = base64.b64encode(f"canary:{CANARY}".encode()).decode()
+    header = base64.urlsafe_b64encode(json.dumps({"username": "canary", "password": CANARY}).encode()).decode()
+    both = base64.b64encode(json.dumps({"auths": {"registry": {"auth": auth}}}).encode()).decode()
+    assert all(any(form in text for form in FORMS) for text in (auth, header))
+    assert any(form in both for form in _in_base64(auth))
 
 
 async def test_what_we_have_no_right_to_read_is_named_and_never_taken_for_absent(stack: Stack, alice: Tenant) -> None:
