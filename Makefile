@@ -41,6 +41,10 @@ clean: $(STAMP) ## Remove the containers of the embedded control plane's Workspa
 kubeconfig: $(STAMP) ## Print the path of the kubeconfig (make -s kubeconfig)
 	@$(PYTHON) -m devcluster kubeconfig
 
+.PHONY: kubectl
+kubectl: $(STAMP) ## Print the path of the kubectl that `make up` has built (make -s kubectl)
+	@$(PYTHON) -m devcluster kubectl
+
 .PHONY: status
 status: $(STAMP) ## Show what runs
 	@$(PYTHON) -m devcluster status

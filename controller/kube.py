@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import msgspec
 from lightkube import AsyncClient, KubeConfig
-from lightkube.core.exceptions import ApiError
+from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
 from lightkube.types import PatchType
@@ -105,6 +105,8 @@ def kubeconfig() -> KubeConfig:
     (lightkube would take the account first.) Raises lightkube's ConfigError.
     """
     named = os.environ.get("KUBECONFIG")
+    if named and os.pathsep in named and not os.path.exists(named):
+        raise ConfigError(f"KUBECONFIG names several files ({named}), of which the controller takes one: name that one")
     return KubeConfig.from_file(named) if named else KubeConfig.from_env()
 
 

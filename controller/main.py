@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lightkube import AsyncClient
+from lightkube.core.exceptions import ConfigError
 
 import controller.engine.lean as lean  # first of all
 from controller import __version__, logs
@@ -49,6 +50,9 @@ async def _run(settings: Settings) -> int:
     try:
         await _control(settings)
         logger.info("stopped")
+    except ConfigError as error:
+        logger.error("the kubeconfig can't be used", extra={"error": str(error)})
+        code = 1
     except Exception as error:
         logger.error("the controller can't go on; its supervisor should start it again", exc_info=error)
         code = 1

@@ -4,7 +4,10 @@ import argparse
 import subprocess
 import sys
 
-from devcluster import binaries, packages, session, up
+import docker.errors
+
+from devcluster import binaries, files, packages, session, up
+from devcluster.paths import state_dir
 from devcluster.report import DevclusterError, say
 
 
@@ -17,6 +20,9 @@ def main() -> int:
         return 1
     except subprocess.CalledProcessError as error:
         say(f"{' '.join(map(str, error.cmd))} failed:\n{error.stderr}")
+        return 1
+    except (OSError, RuntimeError, docker.errors.DockerException) as error:  # a full disk, no home, an engine's refusal
+        say(f"This can't be done: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -33,28 +39,38 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("clean", help="remove the containers, then the data")
     commands.add_parser("status", help="show what runs and where it logs")
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig in use")
+    commands.add_parser("kubectl", help="print the path of the kubectl that was built here")
     commands.add_parser("deps", help="install and build what the tests need")
     return parser.parse_args()
 
 
 def _run(arguments: argparse.Namespace) -> None:
     match arguments.command:
-        case "up":
-            up.up(with_controller=not arguments.no_controller)
+        case "up" | "down" | "clean":
+            with files.alone(state_dir()):
+                _change(arguments)
         case "controller":
             up.run_controller()
-        case "down":
-            up.down()
-        case "clean":
-            up.clean()
         case "status":
             up.status()
         case "kubeconfig":
             sys.stdout.write(f"{session.kubeconfig()}\n")
+        case "kubectl":
+            sys.stdout.write(f"{binaries.path('kubectl')}\n")
         case "deps":
             packages.install(packages.TESTS)
             binaries.ensure(binaries.CONTROL_PLANE)
             binaries.ensure(binaries.ENGINE29)
+
+
+def _change(arguments: argparse.Namespace) -> None:
+    match arguments.command:
+        case "up":
+            up.up(with_controller=not arguments.no_controller)
+        case "down":
+            up.down()
+        case "clean":
+            up.clean()
 
 
 if __name__ == "__main__":

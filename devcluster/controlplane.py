@@ -80,6 +80,7 @@ class ControlPlane:
                 attempts -= 1
                 if _BIND_RACE not in str(error) or not attempts:
                     raise
+                self.stop()  # those that had their ports: all are chosen anew
 
     def stop(self) -> None:
         """Stop the processes, the API server before the etcd that it needs; data stays."""
@@ -141,7 +142,7 @@ class ControlPlane:
         """Keep the ports of the last time, so that kubeconfigs stay right, unless somebody else has taken one."""
         if not any(process.running for process in self._processes()):
             if not ports.become_free(self._ports.values()):
-                self._ports_file.unlink()
+                self._ports_file.unlink(missing_ok=True)
             self._configure()
 
     def _configure(self) -> None:

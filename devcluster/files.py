@@ -1,17 +1,37 @@
 """State files that are either whole or the ones of before: a full disk or a kill leaves no half-written one."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from devcluster.report import say
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """One command at a time changes what is in the directory; the others wait for it. The lock stands beside it."""
+    with directory.with_name(f"{directory.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another command that starts or stops things here")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put the content in place in one step, readable for others (who may be reading the old one) as ``mode`` says."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two commands at once don't share it
-    part.touch(mode=mode)
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        part.touch(mode=mode)
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

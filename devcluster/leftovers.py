@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from devcluster.process import start_time
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _SECONDS = 20.0
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def kill_processes_of(directory: Path) -> None:
@@ -32,7 +34,7 @@ def processes_that_name(text: str) -> list[int]:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount everything below the directory, the deepest mounts first; again for what lay hidden below another one."""
+    """Unmount the directory and all below it, the deepest mounts first; again for what lay hidden below another one."""
     before: list[str] = []
     while (below := _mounts_below(directory)) and below != before:
         for point in sorted(below, key=len, reverse=True):
@@ -49,8 +51,9 @@ def remove_control_groups(container_ids: Iterable[str]) -> None:
 
 
 def _mounts_below(directory: Path) -> list[str]:
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [point for point in points if point.startswith(f"{directory}/")]
+    written = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    points = [_OCTAL.sub(lambda code: chr(int(code[1], 8)), point) for point in written]  # a blank is \\040
+    return [point for point in points if point == str(directory) or point.startswith(f"{directory}/")]
 
 
 def _pids() -> list[int]:
@@ -72,9 +75,11 @@ def _family(roots: Iterable[int]) -> set[int]:
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(pid)
     family: set[int] = set()
-    queue = [pid for pid in roots if pid != os.getpid()]
+    queue = list(roots)
     while queue:
         pid = queue.pop()
+        if pid == os.getpid():
+            continue
         family.add(pid)
         queue.extend(children.get(pid, []))
     return {pid for pid in family if start_time(pid) is not None}

@@ -5,8 +5,9 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import docker
@@ -58,7 +59,7 @@ def answers(base_url: str | None = None) -> bool:
 def stop() -> None:
     """Stop the dockerd that ``ensure`` started; containers live on and are found again by the next one."""
     dockerd, containerd = processes()
-    if dockerd.running:
+    if dockerd.running or containerd.running:
         dockerd.stop()
         containerd.stop()
         _remove_dead_socket()  # a dockerd started later would wait for it
@@ -81,10 +82,17 @@ def ensure_image(reference: str = sample.IMAGE) -> None:
         try:
             client.pull(reference)
             return
-        except (docker.errors.DockerException, OSError):
-            say(f"No registry can be reached; making {reference} from Debian's busybox")
+        except (docker.errors.DockerException, OSError) as error:
+            say(f"It can't be pulled ({error}); making {reference} from Debian's busybox")
     with sample.archive(reference).open("rb") as archive, _client(endpoint(), timeout=60) as client:
-        client.load_image(archive)  # type: ignore[no-untyped-call]
+        _loaded(client.load_image(archive), reference)  # type: ignore[no-untyped-call]
+
+
+def _loaded(answer: Iterable[Mapping[str, Any]], reference: str) -> None:
+    """Reads the engine's answer to its end: only then the image is there. Raises DevclusterError."""
+    for line in answer:
+        if "error" in line:
+            raise DevclusterError(f"The engine can't load {reference}: {line['error']}")
 
 
 def remove_containers(base_url: str, cluster: str) -> None:

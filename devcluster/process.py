@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from devcluster import files
 from devcluster.report import DevclusterError
 
 _POLL_SECONDS = 0.05
@@ -54,10 +55,10 @@ class Process:
         if self._child is not None:
             self._child.poll()  # a child that ended stays a zombie until someone asks
         try:
-            pid, started = self._pid_file.read_text().split()
+            pid, started = map(int, self._pid_file.read_text().split())
         except (FileNotFoundError, ValueError):
             return None
-        return int(pid) if start_time(int(pid)) == int(started) else None
+        return pid if start_time(pid) == started else None
 
     @property
     def running(self) -> bool:
@@ -78,9 +79,18 @@ class Process:
                     cwd=self.cwd,
                     start_new_session=True,
                 )
-            self._pid_file.write_text(f"{self._child.pid} {start_time(self._child.pid) or 0}")
+            self._note(self._child)
         if wait:
             self.wait_ready()
+
+    def _note(self, child: subprocess.Popen[bytes]) -> None:
+        """Raises OSError, and then it doesn't run: nobody could find it again."""
+        try:
+            files.replace(self._pid_file, f"{child.pid} {start_time(child.pid) or 0}".encode())
+        except OSError:
+            child.kill()
+            child.wait()
+            raise
 
     def wait_ready(self) -> None:
         """Wait for ``ready``; raises StartError with the end of the log when it ends or takes too long."""
@@ -94,11 +104,16 @@ class Process:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ask it to end (SIGTERM, also when it is paused), and kill it when it does not end in time."""
+        """Ask it to end (SIGTERM, also when it is paused), and kill it when it does not end in time.
+
+        Raises DevclusterError where it can't be ended.
+        """
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
         if not self.wait_ended(self._stop_timeout):
             self.kill()
+        if self.running:
+            raise DevclusterError(f"{self.name} (process {self.pid}) does not end, not even by SIGKILL")
         self._pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from devcluster.engines import SETTINGS_FILE, Engine
 from devcluster.paths import REPOSITORY
 from devcluster.process import Process
+from devcluster.report import say
 
 _DEPTHS = ("*/", "*/*/", "*/*/*/")  # a session's directory, a test's, its parts; not the files of engines' images
 
@@ -32,9 +33,19 @@ def reaper(directory: Path) -> Iterator[None]:
 def reap(directory: Path) -> None:
     """End every process and clean up every engine whose files are below ``directory``."""
     for engine in _found(directory, SETTINGS_FILE):
-        Engine(engine.parent).cleanup()
+        with _the_others_too():
+            Engine(engine.parent).cleanup()
     for pid_file in _found(directory, "*.pid"):
-        Process(pid_file.stem, [], pid_file.parent).kill()
+        with _the_others_too():
+            Process(pid_file.stem, [], pid_file.parent).kill()
+
+
+@contextmanager
+def _the_others_too() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        say(f"Something stays: {error}")
 
 
 def _found(directory: Path, name: str) -> list[Path]:

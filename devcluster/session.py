@@ -38,7 +38,11 @@ def embedded() -> ControlPlane:
 def external_kubeconfig() -> Path | None:
     """The kubeconfig of somebody else's cluster, when KUBECONFIG names one."""
     asked = os.environ.get("KUBECONFIG")
-    return Path(asked).absolute() if asked and Path(asked) != embedded().kubeconfig else None
+    if not asked:
+        return None
+    if os.pathsep in asked and not Path(asked).exists():
+        raise DevclusterError(f"KUBECONFIG names several files ({asked}), of which one is needed here: name that one.")
+    return Path(asked).absolute() if Path(asked).resolve() != embedded().kubeconfig.resolve() else None
 
 
 def kubeconfig() -> Path:

@@ -29,7 +29,10 @@ def supervise(process: Process, stop: threading.Event) -> None:
     pause = 0.0
     while not stop.wait(pause):
         began = time.monotonic()
-        process.start()
+        try:
+            process.start()
+        except OSError as error:  # a full disk: nothing is lost by trying again
+            say(f"{process.name} can't be started: {error}")
         while process.running and not stop.is_set():
             stop.wait(_LOOK_SECONDS)
         if time.monotonic() - began > _GOOD_RUN_SECONDS:

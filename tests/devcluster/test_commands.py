@@ -133,3 +133,17 @@ def test_packages_that_are_there_are_not_installed(monkeypatch: pytest.MonkeyPat
     packages.install(["dpkg"])
     with pytest.raises(DevclusterError, match="apt-get install no-such-package"):
         packages.install(["dpkg", "no-such-package"])
+
+
+def test_what_the_machine_refuses_is_told_in_a_line(devcluster: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = devcluster("down", XDG_STATE_HOME=str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_kubeconfig_of_several_files_is_told(devcluster: Command) -> None:
+    done = devcluster("kubeconfig", KUBECONFIG="/one:/two")
+    assert done.returncode == 1
+    assert "KUBECONFIG names several files (/one:/two)" in done.stderr

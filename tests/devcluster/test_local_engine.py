@@ -95,3 +95,15 @@ def test_the_containerd_of_somebody_else_is_used_and_outlives_ours(machine: Mach
         assert not containerd.running
         local_engine.stop()
         assert (tmp_path / "containerd.sock").exists()
+
+
+def test_containerd_is_stopped_also_where_dockerd_has_died(machine: Machine) -> None:
+    _, containerd = machine
+    containerd.start(wait=False)
+    local_engine.stop()
+    assert not containerd.running
+
+
+def test_an_image_that_cannot_be_loaded_is_told() -> None:
+    with pytest.raises(DevclusterError, match="no space left on device"):
+        local_engine._loaded(iter([{"stream": "Loading"}, {"error": "no space left on device"}]), "alpine:latest")

@@ -1,5 +1,6 @@
 """Child processes: known by their pid files, stopped by their own number only."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import Process, StartError
+from devcluster import Process, StartError, files
+from devcluster.report import DevclusterError
 from tests.waiting import eventually
 
 
@@ -89,3 +91,28 @@ def test_what_a_killed_session_started_is_ended_by_its_reaper(tmp_path: Path) ->
 
 def _state(process: Process) -> str:
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_what_cannot_be_noted_is_not_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "replace", full)
+    process = Process("sleeper", ["sleep", "1000"], tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        process.start()
+    assert process.exit_code == -signal.SIGKILL
+
+
+def test_what_cannot_be_ended_is_not_forgotten(sleeper: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as deaf:
+        deaf.setattr(sleeper, "signal", lambda number: None)
+        deaf.setattr(sleeper, "wait_ended", lambda timeout: False)
+        with pytest.raises(DevclusterError, match="does not end"):
+            sleeper.stop()
+    assert sleeper.running
+
+
+def test_a_damaged_pid_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.pid").write_text("abc def")
+    assert not Process("sleeper", [], tmp_path).running

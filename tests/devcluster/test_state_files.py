@@ -2,6 +2,7 @@
 
 import errno
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,3 +97,29 @@ def test_a_full_disk_leaves_the_file_of_before(monkeypatch: pytest.MonkeyPatch, 
         files.replace(path, b"after", mode=0o600)
     assert path.read_bytes() == b"before"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nothing_stays_of_what_could_not_be_written(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.replace(state / "ports.json", b"{}")
+    assert list(state.iterdir()) == []
+
+
+def test_commands_that_change_something_wait_for_each_other(state: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with files.alone(state):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with files.alone(state):
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join(5)
+    assert order == ["first", "second"]

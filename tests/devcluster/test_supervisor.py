@@ -45,3 +45,17 @@ def test_a_controller_that_ends_at_once_is_not_started_in_a_loop(tmp_path: Path)
         eventually(lambda: controller.output().count("run") == 2)
     assert time.monotonic() - began >= 1.0
     assert controller.output().count("run") == 2
+
+
+def test_a_controller_that_cannot_be_started_now_is_started_later(tmp_path: Path) -> None:
+    controller = Process("controller", ["sleep", "1000"], tmp_path)
+    start, tries = controller.start, iter([OSError(28, "No space left on device")])
+
+    def full_at_first() -> None:
+        for error in tries:
+            raise error
+        start()
+
+    controller.start = full_at_first  # type: ignore[method-assign, assignment]
+    with _supervised(controller):
+        eventually(lambda: controller.running)

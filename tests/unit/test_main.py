@@ -1,5 +1,6 @@
 """How the process ends."""
 
+import os
 import subprocess
 import sys
 import time
@@ -35,3 +36,16 @@ def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process(ends: str, 
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [("/one:/two", "names several files"), ("/nowhere", "can't be used"), ("/tmp", "can't be used")],
+    ids=["several", "none", "a folder"],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_told_in_a_line(named: str, said: str) -> None:
+    command = [sys.executable, "-m", "controller.main"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, env=os.environ | {"KUBECONFIG": named})
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
