@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -44,6 +46,9 @@ app.command("validate")(validate)
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 failed, 2 used wrongly."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding doesn't have
     app(prog_name="kubectl-workspace")
 
 

@@ -1,9 +1,11 @@
 """exec between this terminal and an engine that is played here: what real ones seldom do."""
 
+import os
 import pty
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Iterator
@@ -109,3 +111,11 @@ def test_a_signal_that_ends_exec_leaves_the_terminal_as_it_was(
             assert termios.tcgetattr(slave) == before
     finally:
         signal.signal(number, handler)
+
+
+def test_what_the_terminals_encoding_does_not_have_is_escaped() -> None:
+    prints = "a.app = lambda **_: print_table(['OWNER'], [['m\u00fcller']])"
+    program = f"import controller.cli.app as a\nfrom controller.cli.output import print_table\n{prints}\na.main()"
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout.split()) == (0, ["OWNER", r"m\xfcller"])
