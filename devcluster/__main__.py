@@ -47,7 +47,8 @@ def _arguments() -> argparse.Namespace:
 def _run(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "up" | "down" | "clean":
-            with files.alone(state_dir()):
+            lock = state_dir().with_suffix(".lock")  # beside it: `clean` removes what is in it
+            with files.alone(lock, "another command that starts or stops things here"):
                 _change(arguments)
         case "controller":
             up.run_controller()

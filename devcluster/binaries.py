@@ -1,14 +1,13 @@
 """Where the programs come from: KUBEBUILDER_ASSETS, our cache, or a build from the Go modules pinned in go.mod."""
 
-import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import golang, packages
+from devcluster import files, golang, packages
 from devcluster.paths import cache_dir
 from devcluster.report import say
 
@@ -85,15 +84,6 @@ def _build(source: _Source, name: str, target: Path) -> None:
     golang.build(source.module, source.package, target, ldflags=source.ldflags, tags=source.tags, cgo=cgo)
 
 
-@contextmanager
-def _build_lock() -> Iterator[None]:
+def _build_lock() -> AbstractContextManager[None]:
     """One build at a time for this user: two would take twice as long and do the same work."""
-    file = cache_dir() / "tools" / "build.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("Waiting for a build of another process")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return files.alone(cache_dir() / "tools" / "build.lock", "a build of another process")

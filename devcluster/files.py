@@ -12,13 +12,14 @@ from devcluster.report import say
 
 
 @contextmanager
-def alone(directory: Path) -> Iterator[None]:
-    """One command at a time changes what is in the directory; the others wait for it. The lock stands beside it."""
-    with directory.with_name(f"{directory.name}.lock").open("a") as lock:
+def alone(file: Path, others: str) -> Iterator[None]:
+    """One process at a time, by a lock on the file; ``others`` says what is waited for."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("Waiting for another command that starts or stops things here")
+            say(f"Waiting for {others}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

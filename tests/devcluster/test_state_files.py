@@ -113,11 +113,11 @@ def test_commands_that_change_something_wait_for_each_other(state: Path) -> None
     order: list[str] = []
 
     def second() -> None:
-        with files.alone(state):
+        with files.alone(state / "lock", "the first"):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with files.alone(state):
+    with files.alone(state / "lock", "nobody"):
         thread.start()
         thread.join(0.2)
         order.append("first")
