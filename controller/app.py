@@ -61,7 +61,7 @@ class App:
         if cluster is None:
             return
         self._build(cluster)
-        async with Server(self._settings.address, self.vitals.facts, self.kube.cluster_id, self.metrics.scraped):
+        async with Server(self._settings.address, self.vitals.facts, self.kube.cluster_id, self.metrics.exposition):
             await self._run()
 
     async def _run(self) -> None:
@@ -93,7 +93,7 @@ class App:
         if asking.done():
             return asking.result()
         asking.cancel()
-        await asyncio.wait([asking])
+        await asyncio.gather(asking, return_exceptions=True)
         return None
 
     def _build(self, cluster: str) -> None:
@@ -176,7 +176,7 @@ class App:
         return loops
 
     async def _lead(self) -> None:
-        """An onlooker's run ends at once; leading goes on."""
+        """An onlooker's run ends at once, and a lock's where it is released; leading goes on until we end."""
         await self.leadership.run()
         await asyncio.Event().wait()
 

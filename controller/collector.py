@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
 RETRY_SECONDS = 2.0  # after a round that failed: until the first one nothing is done at all
 FIRST_LIST_SECONDS = 3.0  # that the watch may take to bring what is there
+NETWORKS_AGAIN = 600.0
 FETCH_AT_ONCE = 20  # objects; where more are out of date, one list is cheaper than many reads
 
 
@@ -166,7 +167,7 @@ class Collector:
 
     async def _collect_networks(self, host: Host) -> None:
         """Asks the host only after the set of wanted networks has changed, or one was used: a Workspace may have come
-        and gone between two rounds."""
+        and gone between two rounds. And again after ten minutes where one could not be removed."""
         wanted = frozenset(
             (workspace.metadata.namespace, str(mode))
             for workspace in self._users_of(host)
@@ -174,22 +175,23 @@ class Collector:
             if mode is not NetworkMode.NONE
         )
         state = (wanted, host.networks_used)
-        if host.networks_checked == state:
+        if host.networks_checked == state and self._clock() < host.networks_due:
             return
+        if any(self._is_elsewhere_too(host, container) for container in host.cache.all()):
+            return  # so may its networks be
         try:
             async with host.cache.while_known():
                 made = await host.engine.networks()
-            if any(self._is_elsewhere_too(host, container) for container in host.cache.all()):
-                return  # so may its networks be
             unwanted = [network for network in made if network[1:] not in wanted]
             stays = [network for network in unwanted if not await self._remove_network(host, *network)]
         except WorkspaceError as error:
             logger.warning("networks stay for now", extra={"host": host.name, "error": str(error)})
             return
-        host.networks_checked = None if stays else state
+        host.networks_checked = state
+        host.networks_due = self._clock() + NETWORKS_AGAIN if stays else float("inf")
 
     async def _remove_network(self, host: Host, network: str, namespace: str, mode: str) -> bool:
-        """Whether it is gone; one that is still used (by somebody else's container) stays until the next round."""
+        """Whether it is gone; one that is still used (by somebody else's container) stays for now."""
         if not self._may_act():
             return False
         began = self._clock()

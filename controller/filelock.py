@@ -44,14 +44,15 @@ class FileLock:
 
     async def run(self) -> None:
         """Waits for the lock, and sees that it is kept, until it is released."""
-        waiting = False
+        said = ""
         while not self._released:
             if self._file is not None and not self.may_act():
-                logger.warning("the lock file was deleted: it is made anew", extra={"lock": str(self._path)})
+                logger.warning("the lock file was deleted", extra={"lock": str(self._path)})
                 self._let_go()
-            if self._file is None and not self._try() and not waiting:
-                logger.info("waiting for another controller on this machine to end", extra={"lock": str(self._path)})
-                waiting = True
+            why = self._try() if self._file is None else ""
+            if why and why != said:
+                logger.warning(why, extra={"lock": str(self._path)})
+            said = why
             await asyncio.sleep(RETRY if self._file is None else LOOK_EVERY)
 
     async def release(self) -> None:
@@ -67,18 +68,18 @@ class FileLock:
         self.leading.clear()
         self._on_change(False)
 
-    def _try(self) -> bool:
+    def _try(self) -> str:
+        """Why it can't be had; empty where it is."""
         try:
             file = take(self._path)
         except OSError as error:
-            logger.warning("the lock file can't be opened", extra={"lock": str(self._path), "error": str(error)})
-            return False
+            return f"the lock file can't be opened: {error}"
         if file is None:
-            return False
+            return "waiting for another controller on this machine to end"
         self._file = file
         self.leading.set()
         self._on_change(True)
-        return True
+        return ""
 
 
 def take(path: Path) -> int | None:

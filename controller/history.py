@@ -14,6 +14,7 @@ from controller.api import WorkspaceStatus
 from controller.errors import WorkspaceError
 from controller.observed import Container
 
+NEVER = float("-inf")
 RESTARTS_AT_ONCE, RESTARTS_PERIOD = 10, 60.0  # so many restarts of a Workspace in so many seconds, whatever it asks for
 HEARS_AFTER = 2.0  # seconds after its start until a container surely hears a signal
 REASON_RESTARTING = "Restarting"
@@ -72,9 +73,7 @@ class Memory:
     references: Mapping[str, str] | None = None  # "Kind/name" -> "uid:resourceVersion" as last read; None: not read yet
     usage_of: datetime | None = None  # when the sample was taken that the status told last (the engine's clock)
     in_vain: int = 0  # how often in a row all that was done left as much to do
-    let_go: float = float(
-        "-inf"
-    )  # until when (monotonic) nothing is left to do: our finalizer went, which no watch told
+    let_go: float = NEVER  # until when (monotonic) nothing is left to do: our finalizer went, which no watch has told
 
 
 def for_another_spec(memory: Memory) -> Memory:

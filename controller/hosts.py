@@ -44,6 +44,7 @@ class Host:
     made_from: object  # the part of the DockerHost's spec that the connection was made from
     networks_used: int = 0  # how often a container was made on one of its networks
     networks_checked: object = None  # what was wanted and used when its networks were last gone through
+    networks_due: float = float("inf")  # when (monotonic) to go through them again: one could not be removed
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     asking: asyncio.Task[None] | None = None  # what engine it is, where that may have changed
 
@@ -225,10 +226,10 @@ class Hosts:
 
     async def _ask_who_it_is(self, host: Host) -> None:
         """An engine that was away may have been upgraded, or the endpoint may lead to another one now."""
-        info, asked = None, 0
-        while info is None or asked < host.cache.stats.subscriptions:  # the stream has ended again meanwhile
-            if asked:
-                await asyncio.sleep(RECONNECT[1])
+        asked = host.cache.stats.subscriptions
+        info = await self._info_of(host)
+        while info is None or asked != host.cache.stats.subscriptions:  # the stream has ended again meanwhile
+            await asyncio.sleep(RECONNECT[1])
             asked = host.cache.stats.subscriptions
             info = await self._info_of(host)
         before, host.info = host.info, info

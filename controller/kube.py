@@ -155,7 +155,8 @@ class Kube:
 
     async def list_metadata(self, kind: str, namespace: str = "*") -> list[dict[str, Any]]:
         """metadata of all objects of a kind in a namespace, or in all: complete, or an error."""
-        return list(await self._call(self._items(kind, namespace)))
+        found: list[dict[str, Any]] = await self._call(self._listed_metadata(kind, namespace))
+        return found
 
     async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object as it is now. Raises Gone."""
@@ -265,7 +266,7 @@ class Kube:
         client.raise_for_status(answer)
         return answer
 
-    async def _items(self, kind: str, namespace: str) -> Any:
+    async def _listed_metadata(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         items = msgspec.json.decode((await self._metadata(kind, namespace)).content)["items"]
         return [item["metadata"] for item in items or ()]  # null where there are none, which lightkube's list refuses
 

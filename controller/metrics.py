@@ -186,13 +186,8 @@ class Metrics:
 
     # what Prometheus reads
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        self._scrape.state = self._state()
-        return generate_latest(self.registry)
-
-    async def scraped(self) -> bytes:
-        """The same, written in a thread: that of 10,000 sampled Workspaces takes a third of a second."""
+    async def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format. Written in a thread: 10,000 sampled Workspaces take 0.3 s."""
         self._scrape.state = self._state()
         return await asyncio.to_thread(generate_latest, self.registry)
 

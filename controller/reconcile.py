@@ -121,7 +121,7 @@ class Reconciliation:
         desired, observed = await self._look()
         decided = self._plan(desired, observed)
         await self._write_status(desired, observed, decided)
-        wait = min(LOOK_SOON * 2**self._memory.in_vain, LOOK_LATEST)
+        wait = min(LOOK_SOON * 2 ** min(self._memory.in_vain, 10), LOOK_LATEST)
         self._memory = replace(self._memory, in_vain=self._memory.in_vain + 1)
         return replace(decided, wake_at=mono() + wait), outcome
 
@@ -279,9 +279,8 @@ class Reconciliation:
         raw = await self._world.kube.set_finalizers(self._entry.ref, finalizers)
         self._gone = True
         if self._workspace.metadata.deletion_timestamp is not None:
-            self._memory = replace(
-                self._memory, let_go=mono() + LET_GO
-            )  # the answer has the version of before: not newer
+            # The answer has the version of before, so that what is held doesn't show it.
+            self._memory = replace(self._memory, let_go=mono() + LET_GO)
         if self._world.workspaces.get((self._entry.ref.namespace, self._entry.ref.name)) is not None:
             self._world.workspaces.apply(raw)  # what still wakes us until the watch tells finds nothing to do
 

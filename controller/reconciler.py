@@ -62,8 +62,10 @@ class Reconciler:
         self._memories.pop(uid, None)
 
     def forget_all(self) -> None:
-        """Somebody else leads, or did: signals that were sent then, and steps that failed, say nothing of now."""
-        self._memories.clear()
+        """Somebody else leads, or did: signals that were sent then, and steps that failed, say nothing of now. What was
+        not written stays: it counts for the status alone that it was to follow."""
+        for uid, (generation, memory) in self._memories.items():
+            self._memories[uid] = (generation, Memory(unwritten=memory.unwritten, usage_of=memory.usage_of))
 
     def _memory(self, entry: Entry[Workspace]) -> Memory:
         generation, memory = self._memories.get(entry.ref.uid, (0, Memory()))

@@ -65,8 +65,8 @@ class Sampler:
         return sample if sampled is not None and sampled.started_at == container.started_at else None
 
     def now(self) -> list[UsageNow]:
-        """The last samples of what runs now, for a scrape: one of each Workspace, of the last run."""
-        running = (container for host in self._hosts() for container in _running(host))
+        """The last samples of what is known to run now, for a scrape: one of each Workspace, of the last run."""
+        running = (container for host in self._hosts() if host.cache.is_known() for container in _running(host))
         rows = {}
         for container in sorted(running, key=lambda c: c.started_at or NEVER):
             if (sample := self.of(container)) is not None:

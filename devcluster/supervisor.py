@@ -28,18 +28,18 @@ def supervise(process: Process, stop: threading.Event) -> None:
     """Run the process again and again until ``stop`` is set; it is stopped then."""
     pause = 0.0
     while not stop.wait(pause):
-        began = time.monotonic()
+        began, why = time.monotonic(), ""
         try:
             process.start()
         except OSError as error:  # a full disk: nothing is lost by trying again
-            say(f"{process.name} can't be started: {error}")
+            why = f"{process.name} can't be started: {error}"
         while process.running and not stop.is_set():
             stop.wait(_LOOK_SECONDS)
         if time.monotonic() - began > _GOOD_RUN_SECONDS:
             pause = 0.0
         pause = min(max(1.0, pause * 2), _LONGEST_PAUSE_SECONDS)
         if not stop.is_set():
-            say(f"{process.name} ended with {process.exit_code}; starting it again in {pause:.0f} s")
+            say(f"{why or f'{process.name} ended with {process.exit_code}'}; starting it again in {pause:.0f} s")
     process.stop()
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from controller.engine.connection import Connection, SshAccess, TlsFiles
 from controller.engine.deadlines import CALL_DEADLINES
 from controller.engine.failures import engine_failure
 from controller.engine.protocol import CallObserver
+from controller.engine.threads import Threads
 from controller.errors import CallTimeout, EngineError, HostUnreachable, WorkspaceError
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ Failure = Callable[[Exception], WorkspaceError]
 _GRACE = 1.0  # seconds by which a thread may be late; sockets have the deadlines themselves
 _SSH_SESSIONS = 5  # of one login at a time: sshd allows ten (MaxSessions), also counting what has not quite ended
 # Of all engines, made when none is idle: how many are busy is what the lanes limit, and a host that rests holds none.
-_THREADS = ThreadPoolExecutor(sys.maxsize, thread_name_prefix="engine-call")
+_THREADS = Threads("engine-call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,12 @@ class Transport:
                 connection.close()
 
         connection = Connection(self._endpoint, self._tls, self._ssh)
-        self._streams[connection] = threading.Thread(target=pump, name="docker-stream")
-        self._streams[connection].start()
+        thread = threading.Thread(target=pump, name="docker-stream")
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise EngineError(f"the stream can't be read: {error}") from error
+        self._streams[connection] = thread
         try:
             while (item := await queue.get()) is not None:
                 if isinstance(item, WorkspaceError):
@@ -159,7 +163,7 @@ class Transport:
         self._closed = True
         for connection in (*self._connections, *self._streams):
             connection.abort()
-        await asyncio.get_running_loop().run_in_executor(_THREADS, self._join)
+        await asyncio.wrap_future(_THREADS.submit(self._join))
 
     def _join(self) -> None:
         wait(self._running)
@@ -192,29 +196,16 @@ class Transport:
         try:
             if self._closed:
                 raise HostUnreachable("the connection is closed")
-            future = _submit(self._seats.use, work)
+            future = _THREADS.submit(lambda: self._seats.use(work))
+        except RuntimeError as error:  # a limit of processes
+            slot.release()
+            raise EngineError(f"the call can't be made: {error}") from error
         except BaseException:
             slot.release()
             raise
         self._running.add(future)
         future.add_done_callback(free)
         return future
-
-
-def _submit(use: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> Future[T]:
-    """Raises EngineError where no thread can be had: the pool keeps what it could not begin, and would do it later."""
-    wanted = [True]
-
-    def begin() -> T:
-        if not wanted:
-            raise EngineError("given up")
-        return use(work)
-
-    try:
-        return _THREADS.submit(begin)
-    except RuntimeError as error:
-        wanted.clear()
-        raise EngineError(f"the call can't be made: {error}") from error
 
 
 class _Seats:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -76,10 +75,4 @@ def no_leaked_threads() -> Iterator[None]:
     yield
     leaked = [thread.name for thread in threading.enumerate() if thread.name.startswith("docker")]
     assert not leaked
-    eventually(lambda: _busy() == 0, timeout=5)
-
-
-def _busy() -> int:
-    """The threads of calls that aren't idle; one is so a moment after its call has ended."""
-    threads: Any = transport._THREADS
-    return len(threads._threads) - int(threads._idle_semaphore._value)
+    eventually(lambda: transport._THREADS.busy == 0, timeout=5)

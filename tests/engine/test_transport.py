@@ -5,7 +5,6 @@ import gc
 import threading
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +13,7 @@ import requests
 import urllib3.exceptions
 
 from controller.engine import transport as module
+from controller.engine.threads import Threads
 from controller.engine.transport import Transport
 from controller.errors import CallTimeout, EngineError, HostUnreachable, WorkspaceError
 from tests.waiting import eventually_async
@@ -121,7 +121,7 @@ async def test_a_call_for_which_no_thread_can_be_had_is_never_made(monkeypatch: 
         raise RuntimeError("can't start new thread")
 
     made: list[str] = []
-    monkeypatch.setattr(module, "_THREADS", ThreadPoolExecutor(100))
+    monkeypatch.setattr(module, "_THREADS", Threads("engine-call"))
     calls = transport()
     with monkeypatch.context() as limited:
         limited.setattr(threading.Thread, "start", refuse)
@@ -130,6 +130,7 @@ async def test_a_call_for_which_no_thread_can_be_had_is_never_made(monkeypatch: 
     await calls.run("look", "inspect", lambda call: made.append("the next"))
     await asyncio.sleep(0.1)
     assert made == ["the next"]
+    assert (module._THREADS.started, module._THREADS.busy) == (1, 0)
 
 
 async def test_a_thread_that_hangs_at_the_end_of_a_connection_keeps_no_name_from_being_looked_up() -> None:
@@ -150,3 +151,15 @@ async def test_a_thread_that_hangs_at_the_end_of_a_connection_keeps_no_name_from
     finally:
         release.set()
         await asyncio.gather(*closing)
+
+
+async def test_a_stream_for_which_no_thread_can_be_had_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    calls = transport()
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(EngineError, match="can't start new thread"):
+            await anext(calls.stream(lambda connection: iter(()), lambda error: EngineError(str(error))))
+    await calls.close()

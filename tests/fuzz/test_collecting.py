@@ -176,8 +176,11 @@ def test_a_network_that_somebody_still_used_goes_once_nobody_does() -> None:
         made.api.delete("Workspace", NAMESPACE, "a")
         made.go(60)
         assert list(made.host.networks) == [network]
+        made.host.faults.calls.clear()
+        made.go(590)
+        assert made.host.faults.calls["remove_network"] <= 1
         made.host.exit(by_hand)
-        made.go(60)
+        made.go(620)
         assert not made.host.networks
 
 

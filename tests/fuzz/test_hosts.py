@@ -608,3 +608,20 @@ def test_a_conflict_about_the_host_is_settled_by_reading_the_host() -> None:
         made.api.create("Workspace", NAMESPACE, "a", {})
         made.go(4)
         assert made.host.containers
+
+
+def test_an_engine_that_does_not_say_who_it_is_is_asked_now_and_then() -> None:
+    asked: list[float] = []
+
+    async def refuses() -> EngineInfo:
+        asked.append(made.loop.time())
+        raise HostUnreachable("connection refused")
+
+    with world() as made:
+        made.go(5)
+        (host,) = made.controller.app.hosts
+        host.engine.info = refuses  # type: ignore[method-assign]
+        host.cache.stats.subscriptions = 0  # its event stream has never been opened
+        made.loop.call_soon(made.controller.app.hosts._ask, host)
+        made.go(120)
+        assert 0 < len(asked) < 15

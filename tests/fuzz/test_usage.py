@@ -54,7 +54,7 @@ def exposed(made: World) -> list[str]:
     text: list[str] = []
 
     async def scrape() -> None:
-        text.append(made.controller.app.metrics.exposition().decode())
+        text.append((await made.controller.app.metrics.exposition()).decode())
 
     made._run(scrape())
     return text[0].splitlines()
@@ -157,6 +157,16 @@ def test_a_host_that_does_not_answer_is_asked_for_no_samples() -> None:
         made.host.faults.calls.clear()
         made.go(60)
         assert made.host.faults.calls["stats"] == 0
+
+
+def test_a_host_that_is_not_known_any_more_has_no_series() -> None:
+    with world() as made:
+        container = sampled(made, interval=30)
+        use(made, container, 70)
+        assert len(series(made)) == 6
+        made.host.cut()
+        made.go(30)
+        assert series(made) == []
 
 
 def test_a_dry_run_is_no_leader() -> None:

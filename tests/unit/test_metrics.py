@@ -1,5 +1,6 @@
 """What the metrics say, read back from the exposition as Prometheus reads it."""
 
+import asyncio
 import itertools
 import math
 from collections.abc import Iterator
@@ -27,11 +28,15 @@ STATE = State(
 )
 
 
+def text(metrics: Metrics) -> str:
+    return asyncio.run(metrics.exposition()).decode()
+
+
 class Exposed:
     """Values by name and labels."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.families = list(text_string_to_metric_families(metrics.exposition().decode()))
+        self.families = list(text_string_to_metric_families(text(metrics)))
 
     def value(self, name: str, **labels: str) -> float:
         samples = [s for family in self.families for s in family.samples if s.name == name and s.labels == labels]
@@ -82,7 +87,7 @@ def test_series_of_a_host_end_with_it() -> None:
     calls.began("list")  # its connection is closed later
     metrics.without("gone")
     calls.ended("list", "error", 4.0)
-    assert b'host="gone"' not in metrics.exposition()
+    assert 'host="gone"' not in text(metrics)
     metrics.calls_of("gone").began("info")  # another one of its name
     assert Exposed(metrics).value("workspace_controller_docker_calls_in_flight", host="gone") == 1
 
@@ -103,7 +108,7 @@ def test_what_happens_is_counted_by_kind_and_result() -> None:
 
 
 def test_no_series_names_a_workspace_unless_usage_is_sampled() -> None:
-    assert b"namespace=" not in Metrics(lambda: STATE).exposition()
+    assert "namespace=" not in text(Metrics(lambda: STATE))
     sampled = Exposed(Metrics(lambda: State(usage=[USAGE])))
     assert sampled.value("workspace_cpu_seconds_total", namespace="team-a", workspace="shop") == 12.5
     assert sampled.value("workspace_active_tasks", namespace="team-a", workspace="shop") == 1
@@ -120,7 +125,7 @@ def test_a_thousand_workspaces_take_no_more_series_than_the_documentation_promis
     metrics = Metrics(lambda: state)
     _all_that_can_happen(metrics)
     without = _series(metrics)
-    of_the_host = metrics.exposition().count(b'host="default"')
+    of_the_host = text(metrics).count('host="default"')
     assert of_the_host <= 440
     assert without - of_the_host <= 300
     assert without < 750
@@ -129,7 +134,7 @@ def test_a_thousand_workspaces_take_no_more_series_than_the_documentation_promis
 
 
 def _series(metrics: Metrics) -> int:
-    return sum(not line.startswith(b"#") for line in metrics.exposition().splitlines())
+    return sum(not line.startswith("#") for line in text(metrics).splitlines())
 
 
 def _all_that_can_happen(metrics: Metrics) -> None:

@@ -1,5 +1,6 @@
 """What is told of an operation as a whole: Events and metrics."""
 
+import asyncio
 from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -73,7 +74,7 @@ def test_each_workspace_that_is_done_counts_once() -> None:
     begun, ended = world.begin(op).status, world.run(op)
     for before, after in ((UNSEEN, begun), (begun, ended), (ended, ended)):
         metrics.operated(op, before, after)
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    families = text_string_to_metric_families(asyncio.run(metrics.exposition()).decode())
     values = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
     counted = "workspace_controller_operation_targets_total"
     assert (values[counted, "Stop", "succeeded"], values[counted, "Stop", "failed"]) == (2, 1)
