@@ -34,7 +34,7 @@ def processes_that_name(text: str) -> list[int]:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount the directory and all below it, the deepest mounts first; again for what lay hidden below another one."""
+    """Unmount everything below the directory, the deepest mounts first; again for what lay hidden below another one."""
     before: list[str] = []
     while (below := _mounts_below(directory)) and below != before:
         for point in sorted(below, key=len, reverse=True):
@@ -53,7 +53,7 @@ def remove_control_groups(container_ids: Iterable[str]) -> None:
 def _mounts_below(directory: Path) -> list[str]:
     written = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     points = [_OCTAL.sub(lambda code: chr(int(code[1], 8)), point) for point in written]  # a blank is \\040
-    return [point for point in points if point == str(directory) or point.startswith(f"{directory}/")]
+    return [point for point in points if point.startswith(f"{directory}/")]
 
 
 def _pids() -> list[int]:
