@@ -25,6 +25,7 @@ from devcluster.paths import REPOSITORY
 from tests.waiting import eventually_async
 
 LATENCY = 0.02  # seconds, of each call to a simulated host
+FIRST_MINUTE = 60.0  # seconds, in which an engine counts the seconds of each container in each list
 WINDOW = 60.0  # seconds of steady state
 HANG_ONES = 120  # Workspaces one after the other: 15 s and more, so that the hung host becomes Unknown meanwhile
 HANG_ASKED = 30  # Workspaces that are asked of the host that hangs
@@ -103,6 +104,7 @@ async def steady(rig: Rig, model: dict[str, Any], results: Results, count: int) 
         took = await _fill(rig, hosts, count)
         say(f"  {count} Workspaces Ready in {took:.1f} s")
         await _written(rig)
+        await asyncio.sleep(FIRST_MINUTE)
         await _at_rest(rig, hosts, results, count, rss)
         await _restart(rig, hosts, results, count)
         await rig.ours.remove_all()

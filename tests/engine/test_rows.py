@@ -51,6 +51,12 @@ def test_time_that_passes_is_no_change() -> None:
     assert _read(rows, ROW) == _read(rows, ROW | {"Status": "Up 6 minutes (healthy)"})
 
 
+def test_a_list_that_says_the_same_is_the_same_list_though_minutes_have_passed() -> None:
+    rows = Rows()
+    first = rows.read(json.dumps([ROW]).encode())
+    assert rows.read(json.dumps([ROW | {"Status": "Up 6 minutes (healthy)"}]).encode()) is first
+
+
 def test_what_is_listed_no_more_is_forgotten() -> None:
     rows = Rows()
     _read(rows, ROW, ROW | {"Id": "b" * 64})
