@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
 RETRY_SECONDS = 2.0  # after a round that failed: until the first one nothing is done at all
 FIRST_LIST_SECONDS = 3.0  # that the watch may take to bring what is there
-NETWORKS_AGAIN = 600.0
+NETWORKS_AGAIN = 600.0  # seconds, after which a network that somebody was in is tried again
 FETCH_AT_ONCE = 20  # objects; where more are out of date, one list is cheaper than many reads
 
 

@@ -54,8 +54,7 @@ class DockerHostReconciler:
         try:
             return _earliest(await self._write(entry), self._look_again(key))
         except Conflict:
-            wait = await catch_up(self._kube, self._store, key)
-            return mono() + wait  # from now on: it may have taken long
+            return await catch_up(self._kube, self._store, key)
         except Gone:
             return mono() + GONE_RETRY
         except ApiUnavailable as error:

@@ -38,8 +38,7 @@ class Reconciler:
             return wake_at
         except Conflict:
             result = "conflict"
-            wait = await catch_up(self._world.kube, self._world.workspaces, key)
-            return mono() + wait  # from now on: it may have taken long
+            return await catch_up(self._world.kube, self._world.workspaces, key)
         except Gone:
             result = "gone"
             return mono() + GONE_RETRY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from controller.clock import mono
 from controller.kube import ApiUnavailable, Gone, Kube
 from controller.store import Key, Store
 
@@ -14,10 +15,10 @@ GONE_RETRY = 5.0  # the watch tells of a deletion long before, or it was none
 
 async def catch_up(kube: Kube, store: Store[Any], key: Key) -> float:
     """Reads what is newer than what is held: the watch may be late, and each try without it would be refused. Gives the
-    time until the next try makes sense."""
+    time of the next try (monotonic), from the end of the read on: it may have taken long."""
     before = store.get(key)
     try:
         store.apply(await kube.get(store.kind, *key))
     except (ApiUnavailable, Gone):
-        return API_RETRY
-    return API_RETRY if store.get(key) is before else CONFLICT_RETRY
+        return mono() + API_RETRY
+    return mono() + (API_RETRY if store.get(key) is before else CONFLICT_RETRY)
