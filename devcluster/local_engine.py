@@ -83,7 +83,8 @@ def ensure_image(reference: str = sample.IMAGE) -> None:
             client.pull(reference)
             return
         except (docker.errors.DockerException, OSError) as error:
-            say(f"It can't be pulled ({error}); making {reference} from Debian's busybox")
+            why = getattr(error, "explanation", None) or error  # the engine's own words, without the SDK's
+            say(f"It can't be pulled ({why}); making {reference} from Debian's busybox")
     with sample.archive(reference).open("rb") as archive, _client(endpoint(), timeout=60) as client:
         _loaded(client.load_image(archive), reference)  # type: ignore[no-untyped-call]
 
