@@ -156,7 +156,7 @@ class App:
         )
         self._reconciler = Reconciler(world)
         self.queues: Mapping[str, KeyedQueue[Key]] = {
-            "workspaces": KeyedQueue(self._reconcile, self._tenant_of),
+            "workspaces": KeyedQueue(self._reconcile, self._tenant_of, self._is_away),
             "dockerhosts": KeyedQueue(self._reconcile_host),
             "operations": KeyedQueue(self._reconcile_operation),
         }
@@ -213,6 +213,10 @@ class App:
         """The host and the namespace: neither a slow host nor a busy tenant takes the workers of others."""
         entry = self.workspaces.get(key)
         return (entry.object.spec.host if entry is not None else "", key[0])
+
+    def _is_away(self, tenant: tuple[str, str]) -> bool:
+        host = self.hosts.get(tenant[0])
+        return host is None or not host.cache.is_known()
 
     async def _reconcile(self, key: Key) -> None:
         self.queues["workspaces"].wake_at(key, await self._reconciler.reconcile(key))

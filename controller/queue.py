@@ -2,7 +2,8 @@
 
 A key that is added while it is worked on is worked on once more afterwards (the dirty set); a key has one timer, and
 the earlier time wins. Nothing is lost: a worker that raises is logged by its caller and the key is tried again.
-Groups don't wait for each other: what is slow in one delays nothing in another.
+Groups don't wait for each other: what is slow in one delays nothing in another. One that is away, of whose keys little
+can be done, has few workers: a host that is lost is told by a thousand writes at once, and others want to be served.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
@@ -24,9 +25,12 @@ class KeyedQueue(Generic[Key]):
     """Runs `worker(key)` for keys that were added. Lives on one event loop. `group_of` says whom a key may wait for."""
 
     def __init__(
-        self, worker: Callable[[Key], Awaitable[None]], group_of: Callable[[Key], Hashable] = lambda key: None
+        self,
+        worker: Callable[[Key], Awaitable[None]],
+        group_of: Callable[[Key], Hashable] = lambda key: None,
+        is_away: Callable[[Any], bool] = lambda group: False,
     ) -> None:
-        self._worker, self._group_of = worker, group_of
+        self._worker, self._group_of, self._is_away = worker, group_of, is_away
         self._dirty: dict[Key, float] = {}  # key -> when it was added, on the loop's clock
         self._waiting: dict[Hashable, dict[Key, None]] = {}  # by group: dirty keys that aren't worked on, in order
         self._busy: dict[Hashable, int] = {}  # by group: how many workers
@@ -93,12 +97,15 @@ class KeyedQueue(Generic[Key]):
     def _start_waiting(self, group: Hashable) -> None:
         """As many as the group may have now: its share grows when others are done."""
         waiting = self._waiting.get(group, {})
-        while waiting and not self._closed and self._busy.get(group, 0) < self._share():
+        while waiting and not self._closed and self._busy.get(group, 0) < self._share_of(group):
             key = next(iter(waiting))
             del waiting[key]
             self._start(key, group)
         if not waiting:
             self._waiting.pop(group, None)
+
+    def _share_of(self, group: Hashable) -> int:
+        return FEWEST if self._is_away(group) else self._share()
 
     def _share(self) -> int:
         return max(FEWEST, min(WORKERS, WORKERS_OF_ALL // max(1, len(self._busy))))

@@ -130,3 +130,27 @@ async def test_keys_that_wait_are_begun_when_their_groups_share_grows() -> None:
         keys.add(("slow", number))
     await asyncio.sleep(5)
     assert len([key for key in begun if key[0] == "slow"]) == 10
+
+
+@virtual_time
+async def test_a_group_that_is_away_has_few_workers_until_it_is_back() -> None:
+    away = {"host"}
+    at_work: Counter[str] = Counter()
+    most: dict[str, int] = {}
+
+    async def work(key: Key) -> None:
+        at_work[key[0]] += 1
+        most[key[0]] = max(most.get(key[0], 0), at_work[key[0]])
+        await asyncio.sleep(1)
+        at_work[key[0]] -= 1
+
+    keys = KeyedQueue(work, group_of, away.__contains__)
+    for number in range(100):
+        keys.add(("host", number))
+        keys.add(("other", number))
+    await asyncio.sleep(1.5)
+    assert most == {"host": queue.FEWEST, "other": queue.WORKERS}
+    away.clear()
+    await asyncio.sleep(10)
+    assert most["host"] == queue.WORKERS
+    assert len(keys) == keys.working == 0
