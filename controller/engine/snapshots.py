@@ -6,7 +6,7 @@ before an event can't vouch for what the event says, and one that began before a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -83,8 +83,10 @@ class Snapshots:
         """Every container that was inspected."""
         return tuple(entry.shown for entry in self._entries.values() if entry.shown)
 
-    def due(self) -> Iterator[Entry]:
+    def due(self) -> Iterable[Entry]:
         """What must be inspected."""
+        if self._at_rest is not None and self._sequence == self._at_rest[1]:
+            return ()  # nothing has been doubted since the list that told nothing new
         return (entry for entry in list(self._entries.values()) if entry.is_due)
 
     def doubt(self, container: str, now: float) -> Entry | None:
