@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks import processors
 from benchmarks.results import Figure, Results, median, percentile, say
 from benchmarks.rig import Controller, Rig, dockerhost
 from benchmarks.workspaces import new_names, workspace
@@ -106,6 +107,7 @@ async def steady(rig: Rig, model: dict[str, Any], results: Results, count: int) 
         await _written(rig)
         await asyncio.sleep(FIRST_MINUTE)
         await _at_rest(rig, hosts, results, count, rss)
+        await _beside_lists_alone(rig, hosts, results)
         await _restart(rig, hosts, results, count)
         await rig.ours.remove_all()
 
@@ -145,6 +147,25 @@ async def _at_rest(rig: Rig, hosts: Hosts, results: Results, count: int, rss_bef
         Figure("steady_docker_changes", changing, 0, "calls"),
         Figure("steady_docker_inspects", inspects, 0, "calls"),
     )
+
+
+async def _beside_lists_alone(rig: Rig, hosts: Hosts, results: Results) -> None:
+    """CPU at rest is mostly that of waking up, which depends on the machine and its moment: so beside a loop that does
+    nothing but list the same hosts."""
+    endpoints = [*(f"unix://{socket}" for socket in hosts.sockets.values()), rig.engine.endpoint]
+    alone = Process(
+        "lists-alone", [sys.executable, "-m", "benchmarks.lists_alone", *endpoints], rig.directory, cwd=REPOSITORY
+    )
+    alone.start()
+    try:
+        await asyncio.sleep(10)
+        ours, theirs = rig.controller.cpu_seconds(), processors.of_process(alone.pid)
+        await asyncio.sleep(WINDOW)
+        ours, theirs = rig.controller.cpu_seconds() - ours, processors.of_process(alone.pid) - theirs
+    finally:
+        alone.stop()
+    note = f"{ours / WINDOW * 100:.2f} %, and {theirs / WINDOW * 100:.2f} % for a loop that lists with the SDK"
+    results.add(Figure("steady_cpu_over_lists_alone", ours / theirs, 1.5, "ratio", note=note))
 
 
 async def _restart(rig: Rig, hosts: Hosts, results: Results, count: int) -> None:
