@@ -60,7 +60,7 @@ $(STAMP): pyproject.toml
 	  { apt-get update -qq; apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; }; } || \
 	  { echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Installing the Python dependencies into $(VENV)" >&2
-	@[ -x $(PYTHON) ] || python3 -m venv $(VENV)
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
 
@@ -145,5 +145,5 @@ test-nightly: tools ## The slow tests only
 ##@ Measure it
 
 .PHONY: bench
-bench: tools ## Figures beside docker run (10 minutes; ARGS="--only burst,single --size quick")
+bench: tools ## Figures beside docker run (25 minutes; ARGS="--only burst,single --size quick")
 	@$(PYTHON) -m benchmarks $(ARGS)

@@ -21,12 +21,16 @@ class Side:
 
     seconds: list[float] = field(default_factory=list)
     cpu: Counter[str] = field(default_factory=Counter)
+    later: Counter[str] = field(default_factory=Counter)  # CPU seconds afterwards, until nothing is written any more
 
     async def make(self, rig: Rig, work: Callable[[], Awaitable[float]]) -> None:
         """One round; `work` gives its seconds."""
         before = rig.cpu()
         self.seconds.append(await work())
-        self.cpu += rig.cpu() - before
+        made = rig.cpu()
+        self.cpu += made - before
+        await rig.settled()
+        self.later += rig.cpu() - made
 
     def cpu_each(self, size: int) -> dict[str, float]:
         """Milliseconds of CPU for each container, by part."""
@@ -60,7 +64,7 @@ async def _turns(rig: Rig, side: DockerSide, results: Results, size: int, rounds
         lambda: _sdk(rig, side, sdk, size, best),
     ]
     for number in range(rounds):
-        first = number % len(turns)  # each once after each other: what one leaves the kernel to do falls into the next
+        first = number % len(turns)  # each is first once: what one leaves the kernel to do may fall into the next
         for turn in (*turns[first:], *turns[:first]):
             await turn()
     sides = {"controller": ours, "docker run": docker, "sdk": sdk}
@@ -85,13 +89,16 @@ def _say_cpu(sides: dict[str, Side], size: int) -> None:
     ours = {part: ms for part, ms in each["controller"].items() if part != processors.ALL}
     parts = ", ".join(f"{part} {ms:.0f}" for part, ms in ours.items())
     totals = ", ".join(f"{name} {cpu[processors.ALL]:.0f}" for name, cpu in each.items())
-    say(f"  CPU of the machine for each of {size}, in ms: {totals}; in the controller's: {parts}")
+    events = sides["controller"].later[processors.ALL] / size / len(sides["controller"].seconds) * 1000
+    say(f"  CPU of the machine for each of {size}, in ms: {totals}")
+    say(f"  in the controller's: {parts}; afterwards, for Events, {events:.0f}")
 
 
 async def _ours(rig: Rig, ours: Side, size: int) -> None:
     await rig.ours.warm()
     await ours.make(rig, lambda: rig.ours.made(new_names(size)))
     await rig.ours.remove_all()
+    await rig.settled()
 
 
 async def _docker(rig: Rig, side: DockerSide, docker: Side, size: int, parallel: int) -> None:

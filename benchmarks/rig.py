@@ -30,6 +30,7 @@ from devcluster.reaper import reaper
 from tests.waiting import eventually_async
 
 CONTROLLER_USER = "bench-controller"
+SETTLED = 1.6  # seconds without a write: Events of a busy controller come one a second
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -89,6 +90,14 @@ class Rig:
         kubeconfig = cluster.user_kubeconfig(CONTROLLER_USER, ["system:masters"])
         self.controller_kubeconfig = kubeconfig
         self.controller = Controller(kubeconfig, directory)
+
+    async def settled(self) -> None:
+        """Waits until the controller writes nothing any more: Events come when the work is done, and would take the
+        cores from whoever is next."""
+        before = -1.0
+        while (now := api_writes(await self.controller.metrics())) != before:
+            before = now
+            await asyncio.sleep(SETTLED)
 
     def cpu(self) -> Counter[str]:
         """CPU seconds so far, of the machine and of what is there for Workspaces alone."""
@@ -165,6 +174,17 @@ def _prepare(made: Rig) -> None:
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(REPOSITORY / "crds"))
     kubectl("create", "namespace", NAMESPACE)
     kubectl("apply", "-f", "-", stdin=json.dumps(dockerhost(made.engine.endpoint)))
+
+
+def api_writes(metrics: str) -> float:
+    """How often the controller has written to the API server, by its own metrics."""
+    return sum_of(metrics, "workspace_controller_api_writes_total")
+
+
+def sum_of(metrics: str, name: str) -> float:
+    """Of all series of a metric."""
+    lines = (line for line in metrics.splitlines() if line.startswith((name + "{", name + " ")))
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def _request(line: dict[str, Any]) -> tuple[str, str]:
