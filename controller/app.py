@@ -35,6 +35,7 @@ from controller.web import LoopLag, Server
 logger = logging.getLogger(__name__)
 GRACE = 7.0  # seconds for work in flight after SIGTERM; together with the rest under 10
 START_RETRY = 2.0
+AWAY = ""  # instead of a namespace
 CALM = 4  # Workspaces that may be worked on at once while Events are still told without delay
 
 MakeConnect = Callable[[str, Kube, Metrics], Connect]  # for a cluster ID
@@ -156,7 +157,7 @@ class App:
         )
         self._reconciler = Reconciler(world)
         self.queues: Mapping[str, KeyedQueue[Key]] = {
-            "workspaces": KeyedQueue(self._reconcile, self._tenant_of, self._is_away),
+            "workspaces": KeyedQueue(self._reconcile, self._group_of, lambda group: group[1] == AWAY),
             "dockerhosts": KeyedQueue(self._reconcile_host),
             "operations": KeyedQueue(self._reconcile_operation),
         }
@@ -209,14 +210,12 @@ class App:
 
     # workers
 
-    def _tenant_of(self, key: Key) -> tuple[str, str]:
-        """The host and the namespace: neither a slow host nor a busy tenant takes the workers of others."""
+    def _group_of(self, key: Key) -> tuple[str, str]:
+        """The host and the namespace: neither a slow host nor a busy tenant takes the workers of others. All that are
+        on a host that is away have few together: there is nothing to do but to say so."""
         entry = self.workspaces.get(key)
-        return (entry.object.spec.host if entry is not None else "", key[0])
-
-    def _is_away(self, tenant: tuple[str, str]) -> bool:
-        host = self.hosts.get(tenant[0])
-        return host is None or not host.cache.is_known()
+        host = entry.object.spec.host if entry is not None else ""
+        return (host, AWAY if self.hosts.is_away(host) else key[0])
 
     async def _reconcile(self, key: Key) -> None:
         self.queues["workspaces"].wake_at(key, await self._reconciler.reconcile(key))

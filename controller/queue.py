@@ -2,8 +2,8 @@
 
 A key that is added while it is worked on is worked on once more afterwards (the dirty set); a key has one timer, and
 the earlier time wins. Nothing is lost: a worker that raises is logged by its caller and the key is tried again.
-Groups don't wait for each other: what is slow in one delays nothing in another. One that is away, of whose keys little
-can be done, has few workers: a host that is lost is told by a thousand writes at once, and others want to be served.
+Groups don't wait for each other: what is slow in one delays nothing in another. Keys of a minor group have little to be
+done, but may come by the thousand (a host that is lost, of which all is told): few workers, which count for no share.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ RETRY_AFTER_BUG = (5.0, 30.0)  # seconds, doubled each time; rights that are mis
 WORKERS = 16  # for each group at most: as much as a host gains from, few enough for its neighbours when thousands come
 WORKERS_OF_ALL = 128  # shared out evenly among groups that are busy: what each needs for a moment adds up
 FEWEST = 2  # for each group, however many others are busy
+MINOR = 4  # for a minor group: half of the requests that the API server gets at once
 
 
 class KeyedQueue(Generic[Key]):
@@ -28,12 +29,14 @@ class KeyedQueue(Generic[Key]):
         self,
         worker: Callable[[Key], Awaitable[None]],
         group_of: Callable[[Key], Hashable] = lambda key: None,
-        is_away: Callable[[Any], bool] = lambda group: False,
+        is_minor: Callable[[Any], bool] = lambda group: False,
     ) -> None:
-        self._worker, self._group_of, self._is_away = worker, group_of, is_away
+        self._worker, self._group_of, self._is_minor = worker, group_of, is_minor
         self._dirty: dict[Key, float] = {}  # key -> when it was added, on the loop's clock
         self._waiting: dict[Hashable, dict[Key, None]] = {}  # by group: dirty keys that aren't worked on, in order
+        self._lined_up: dict[Key, Hashable] = {}  # key -> the group in which it waits
         self._busy: dict[Hashable, int] = {}  # by group: how many workers
+        self._sharing = 0  # how many of the busy groups aren't minor
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failed: dict[Key, int] = {}  # how often in a row
@@ -51,7 +54,10 @@ class KeyedQueue(Generic[Key]):
 
     def add(self, key: Key) -> None:
         """Has the key worked on soon, and again if it is being worked on now."""
-        if self._closed or key in self._dirty:
+        if self._closed:
+            return
+        if key in self._dirty:
+            self._move(key)
             return
         self._dirty[key] = asyncio.get_running_loop().time()
         if key not in self._tasks:
@@ -78,6 +84,7 @@ class KeyedQueue(Generic[Key]):
         self._timers.clear()
         self._dirty.clear()
         self._waiting.clear()
+        self._lined_up.clear()
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
@@ -92,25 +99,35 @@ class KeyedQueue(Generic[Key]):
     def _line_up(self, key: Key) -> None:
         group = self._group_of(key)
         self._waiting.setdefault(group, {})[key] = None
+        self._lined_up[key] = group
         self._start_waiting(group)
+
+    def _move(self, key: Key) -> None:
+        """A key that waits may belong elsewhere by now."""
+        before = self._lined_up.get(key)
+        if key in self._lined_up and self._group_of(key) != before:
+            del self._waiting[before][key]
+            self._line_up(key)
 
     def _start_waiting(self, group: Hashable) -> None:
         """As many as the group may have now: its share grows when others are done."""
         waiting = self._waiting.get(group, {})
         while waiting and not self._closed and self._busy.get(group, 0) < self._share_of(group):
             key = next(iter(waiting))
-            del waiting[key]
+            del waiting[key], self._lined_up[key]
             self._start(key, group)
         if not waiting:
             self._waiting.pop(group, None)
 
     def _share_of(self, group: Hashable) -> int:
-        return FEWEST if self._is_away(group) else self._share()
+        return MINOR if self._is_minor(group) else self._share()
 
     def _share(self) -> int:
-        return max(FEWEST, min(WORKERS, WORKERS_OF_ALL // max(1, len(self._busy))))
+        return max(FEWEST, min(WORKERS, WORKERS_OF_ALL // max(1, self._sharing)))
 
     def _start(self, key: Key, group: Hashable) -> None:
+        if group not in self._busy and not self._is_minor(group):
+            self._sharing += 1
         self._busy[group] = self._busy.get(group, 0) + 1
         self.on_wait(asyncio.get_running_loop().time() - self._dirty.pop(key))
         self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key, group), name=f"worker {key}")
@@ -140,5 +157,6 @@ class KeyedQueue(Generic[Key]):
         if not self._busy[group]:
             before = self._share()
             del self._busy[group]
+            self._sharing -= not self._is_minor(group)
             for other in list(self._waiting) if self._share() > before else ():
                 self._start_waiting(other)

@@ -133,8 +133,8 @@ async def test_keys_that_wait_are_begun_when_their_groups_share_grows() -> None:
 
 
 @virtual_time
-async def test_a_group_that_is_away_has_few_workers_until_it_is_back() -> None:
-    away = {"host"}
+async def test_a_minor_group_has_few_workers_which_count_for_no_share_and_keys_leave_it() -> None:
+    minor = {"host"}
     at_work: Counter[str] = Counter()
     most: dict[str, int] = {}
 
@@ -144,13 +144,16 @@ async def test_a_group_that_is_away_has_few_workers_until_it_is_back() -> None:
         await asyncio.sleep(1)
         at_work[key[0]] -= 1
 
-    keys = KeyedQueue(work, group_of, away.__contains__)
-    for number in range(100):
-        keys.add(("host", number))
-        keys.add(("other", number))
+    keys = KeyedQueue(work, lambda key: f"minor {key[0]}" if key[0] in minor else key[0], lambda g: g[:5] == "minor")
+    wanted = [(host, number) for number in range(100) for host in ("host", *map(str, range(8)))]
+    for key in wanted:
+        keys.add(key)
     await asyncio.sleep(1.5)
-    assert most == {"host": queue.FEWEST, "other": queue.WORKERS}
-    away.clear()
-    await asyncio.sleep(10)
-    assert most["host"] == queue.WORKERS
+    assert most == {"host": queue.MINOR} | {str(other): queue.WORKERS for other in range(8)}
+    minor.clear()
+    for key in wanted:
+        keys.add(key)  # those that wait move, the others are worked on once more
+    await asyncio.sleep(3)
+    assert most["host"] > queue.MINOR
+    await asyncio.sleep(30)
     assert len(keys) == keys.working == 0
