@@ -139,6 +139,10 @@ class HostNotFound(ConfigurationError):
 
     reason = "HostNotFound"
 
+    def __init__(self, host: str) -> None:
+        hint = "`kubectl get dockerhosts` lists those there are, for who may read them"
+        super().__init__(f"spec.host: there is no DockerHost {host!r}; {hint}")
+
 
 class HostTerminating(ConfigurationError):
     """The DockerHost is being deleted. It may well be made again."""

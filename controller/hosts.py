@@ -1,4 +1,4 @@
-"""The Docker hosts that we are connected to: one engine, cache and puller each, and the DockerHost's own status.
+"""The Docker hosts that we are connected to: one engine, cache and puller each.
 
 Hosts are independent of each other in everything: connections, limits and back-off. What one does, or that it hangs,
 changes nothing for another.
@@ -95,6 +95,11 @@ class Hosts:
         host = self._hosts.get(name)
         looking = host is not None and not host.cache.is_known() and host.cache.contact_age() < UNKNOWN_AFTER
         return not looking and self._wanted_since.get(name, 0.0) + UNKNOWN_AFTER <= time.monotonic()
+
+    def is_away(self, name: str) -> bool:
+        """Whether it is declared, and what it has isn't known."""
+        host = self._hosts.get(name)
+        return name in self._wanted and (host is None or not host.cache.is_known())
 
     def settles_at(self, name: str) -> float:
         """When (monotonic) to ask again whether a host is settled."""

@@ -7,6 +7,7 @@ plans again, until nothing is left to do or something has to be waited for. Then
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from controller.outcome import Outcome, carried_out, counted, planned, settled
 from controller.plan import Plan, plan
 from controller.references import References
 from controller.restarts import restart_wanted
+from controller.retrying import API_RETRY
 from controller.status import status
 from controller.store import Entry, Store
 from controller.usage import Sample, is_wanted, status_usage
@@ -77,6 +79,7 @@ class Reconciliation:
         self._history = recall(self._workspace.status, memory)
         self._host: Host | None = None
         self._gone = False
+        self._unread = False  # whether a reference could not be read
 
     async def run(self, keep: Callable[[Workspace, Memory], None]) -> float | None:
         try:
@@ -87,6 +90,8 @@ class Reconciliation:
             return None
         if isinstance(outcome.error, (HostUnreachable, ContainerGone)):
             return mono() + LOOK_SOON
+        if self._unread:
+            return min(decided.wake_at or math.inf, mono() + API_RETRY)
         return decided.wake_at
 
     async def _converge(self) -> tuple[Plan, Outcome]:
@@ -110,7 +115,7 @@ class Reconciliation:
                 await self.remove_finalizer()
                 self.done(decided.actions[0], None, mono() - began)
                 return decided, outcome
-            meanwhile = partial(self._write_meanwhile, desired, decided)
+            meanwhile = partial(self._write_meanwhile, desired, observed, decided)
             outcome = await Execution(self._host, desired, self, meanwhile).run(decided.actions)
             self._remember(decided, desired, observed, outcome)
             if self._gone or not self.may_act() or isinstance(outcome.error, HostUnreachable):
@@ -139,24 +144,29 @@ class Reconciliation:
     async def _look(self) -> tuple[Desired, Observed]:
         workspace, world = self._workspace, self._world
         name = workspace.spec.host
-        known = world.hosts.get(name)
-        self._host = known
         declared = world.hosts.policy_of(name)
         policy = declared or HostPolicy()
         selects = policy.namespaces.selector is not None
         labels = await world.namespaces.labels(workspace.metadata.namespace) if selects else {}
         desired = make_desired(workspace, policy, world.cluster, labels)
-        if declared is None:
-            refusal = HostNotFound(f"spec.host: there is no DockerHost {name!r}; `kubectl get dockerhosts` lists them")
-            return replace(desired, refusal=refusal), Observed(known=False, unknown_because=str(refusal))
-        if desired.container.references and not desired.deleting:
+        if declared is not None and desired.container.references and not desired.deleting:
             await self._learn_references(desired)
+        self._host = world.hosts.get(name)  # at the same moment as what it has
+        if declared is None:
+            refusal = HostNotFound(name)
+            return replace(desired, refusal=refusal), Observed(known=False, unknown_because=str(refusal))
         return desired, world.hosts.observed(name, workspace.metadata.uid)
 
     async def _learn_references(self, desired: Desired) -> None:
         references = self._world.references
         again = restart_wanted(desired, self._history)  # a restart picks up what has changed a moment ago
-        await references.learn(desired.namespace, desired.container.references, again=again)
+        again = again and not self._world.hosts.is_away(desired.host)
+        try:
+            await references.learn(desired.namespace, desired.container.references, again=again)
+        except ApiUnavailable:  # of Secrets alone perhaps: a container that has ended is started again all the same
+            if again:
+                raise
+            self._unread = True
         self._memory = replace(
             self._memory, references=references.versions(desired.namespace, desired.container.references)
         )
@@ -210,13 +220,16 @@ class Reconciliation:
             self._world.recorder.status_changed(self._workspace, previous, new)
         self._memory = replace(self._memory, unwritten=None, in_vain=self._memory.in_vain if decided.actions else 0)
 
-    async def _write_meanwhile(self, desired: Desired, decided: Plan) -> None:
+    async def _write_meanwhile(self, desired: Desired, before: Observed, decided: Plan) -> None:
         """The status while a step takes long, also where others have changed the object since the step began. Ready
-        waits for the end of the plan."""
+        waits for the end of the plan. A container that was only just made has not been looked at: what was there
+        `before` is told then."""
         entry = self._current()
         if entry is None or not self.may_act():
             return
         observed = self._world.hosts.observed(desired.host, desired.uid)
+        if not observed.known and not observed.settled:
+            observed = before
         previous, history = entry.object.status, self._history.with_memory(self._memory)
         new = status(desired, observed, decided, history, previous, _now(), self._usage(desired, observed))
         if new is previous or new.is_ready:

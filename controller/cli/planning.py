@@ -135,7 +135,7 @@ class Planner:
         desired = make_desired(workspace, host.policy or HostPolicy(), self._cluster_id(), labels)
         if host.missing:
             name = workspace.spec.host
-            refusal = HostNotFound(f"spec.host: there is no DockerHost {name!r}; `kubectl get dockerhosts` lists them")
+            refusal = HostNotFound(name)
             return replace(desired, refusal=refusal)
         return desired if host.policy is not None else replace(desired, refusal=None)
 

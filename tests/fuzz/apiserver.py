@@ -30,6 +30,7 @@ class ApiServer:
         self.down = False
         self.lost_replies = 0  # so many of the next writes are made, but their answer is lost
         self.forbidden = False  # whether Secrets and ConfigMaps may not be read
+        self.sealed = False  # whether reads of Secrets fail for now
         self.silent = False  # watches bring nothing
         self.unlisted: Counter[str] = Counter()  # so many of the next lists of a kind fail
         self.watcher: Callable[[str, str | None, Object], None] = lambda kind, event, raw: None
@@ -169,6 +170,8 @@ class Client:
 
     async def data(self, kind: str, namespace: str, name: str) -> Data | None:
         self._check()
+        if self._server.sealed:
+            raise ApiUnavailable("what encrypts Secrets does not answer")
         if self._server.forbidden:
             raise ReferenceForbidden(f"{kind} {name!r} can't be read", reason=f"{kind}Forbidden")
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller.errors import EngineError
 from controller.health import WATCH_STALE
 from controller.store import Store
 from tests.fuzz.apiserver import Object
@@ -208,3 +209,37 @@ def test_an_object_that_another_crd_let_in_keeps_nobody_else(spec: Any) -> None:
         made.api.create("Workspace", NAMESPACE, "a", {})
         made.go(60)
         assert [c for c in made.host.containers.values() if c.shown.is_live]
+
+
+def test_an_orphan_that_can_not_be_removed_holds_up_no_other() -> None:
+    with world() as made:
+        for name in "abcde":
+            made.api.create("Workspace", NAMESPACE, name, {})
+        made.go(10)
+        made.host.faults.hang("remove", times=4)
+        for name in "abcde":
+            orphan(made, name)
+        made.go(28)
+        assert len(made.host.containers) == 4
+        made.go(60)
+        assert not made.host.containers
+
+
+def test_an_inspect_that_fails_after_an_outage_shows_nothing_of_before() -> None:
+    with world() as made:
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        (container,) = made.host.containers
+        made.host.faults.down = "no route to host"
+        made.go(12)
+        made.host.exit(container, 1)
+        made.host.faults.fail("inspect", EngineError("500"), times=3)
+        made.host.faults.down = ""
+        for _ in range(40):
+            made.go(0.1)
+            found = made.get("a")
+            assert found is not None
+            shown = made.host.find(container).shown
+            assert shown.is_live or found["status"]["phase"] != "Running"
+        made.go(30)
+        assert made.host.find(container).shown.is_live

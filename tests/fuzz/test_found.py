@@ -210,6 +210,24 @@ def test_a_secret_that_may_not_be_read_is_told_and_found_readable_later() -> Non
         _check(made)
 
 
+def test_secrets_that_can_not_be_read_for_now_keep_nothing_from_being_started_again() -> None:
+    with world() as made:
+        token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}}
+        made.api.create("Workspace", NAMESPACE, "a", SPEC | {"env": [token]})
+        settle(made, made.host.check_converged, SOON)
+        container = _container(made)
+        made.crash()
+        made.api.sealed = True
+        made.start()
+        made.go(10)
+        made.host.exit(container, 1)
+        made.go(10)
+        assert made.host.find(container).shown.is_live
+        made.api.sealed = False
+        settle(made, made.host.check_converged, SOON)
+        _check(made)
+
+
 def test_a_crash_after_the_fallback_removed_a_container_makes_no_other_one() -> None:
     with world() as made:
         recovery = {"maxRetries": 1, "fallbackAction": "Remove", "backoff": {"initialSeconds": 1, "maxSeconds": 1}}

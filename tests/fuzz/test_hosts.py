@@ -625,3 +625,31 @@ def test_an_engine_that_does_not_say_who_it_is_is_asked_now_and_then() -> None:
         made.loop.call_soon(made.controller.app.hosts._ask, host)
         made.go(120)
         assert 0 < len(asked) < 15
+
+
+def test_a_workspace_that_is_deleted_while_its_host_comes_back_is_stopped_as_it_asked_for() -> None:
+    """Its namespace's labels are read meanwhile, which takes long: what it has was not known before, and is after."""
+    chosen = HOST_SPEC | {"policy": HOST_SPEC["policy"] | {"namespaces": {"selector": {"matchLabels": {"team": "a"}}}}}
+    reading = [0.0]
+
+    async def labels(namespace: str) -> dict[str, str]:
+        await asyncio.sleep(reading[0])
+        return {"team": "a"}
+
+    with world(chosen) as made:
+        made.controller.app.kube.namespace_labels = labels  # type: ignore[method-assign]
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(5)
+        assert phase(made, "a") == "Running"
+        made.crash()
+        made.host.faults.down, reading[0] = "no route to host", 25.0
+        made.start()
+        made.controller.app.kube.namespace_labels = labels  # type: ignore[method-assign]
+        made.api.delete("Workspace", NAMESPACE, "a")
+        made.go(12)
+        made.host.faults.down = ""
+        made.host.faults.calls.clear()
+        made.go(60)
+        assert made.get("a") is None
+        assert not made.host.containers
+        assert made.host.faults.calls["signal"] == 1

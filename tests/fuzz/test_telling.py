@@ -72,6 +72,17 @@ def test_a_workspace_whose_create_hangs_says_that_it_is_pending() -> None:
         settle(made, made.host.check_converged, 120)
 
 
+def test_a_workspace_whose_first_start_hangs_says_that_it_is_pending() -> None:
+    """Its container was only just made, and nobody has looked at it yet."""
+    with world() as made:
+        made.host.faults.hang("start")
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(TRUE_WITHIN)
+        assert (status(made)["phase"], ready(made)) == ("Pending", "False")
+        assert "lastError" not in status(made)
+        settle(made, made.host.check_converged, 120)
+
+
 def test_a_workspace_whose_stop_hangs_says_that_it_is_stopping() -> None:
     with world() as made:
         running(made)
