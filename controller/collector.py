@@ -30,6 +30,7 @@ ROUND_SECONDS = 20.0  # S5 leaves 30 s from a Workspace's end to its container's
 RETRY_SECONDS = 2.0  # after a round that failed: until the first one nothing is done at all
 FIRST_LIST_SECONDS = 3.0  # that the watch may take to bring what is there
 NETWORKS_AGAIN = 600.0  # seconds, after which a network that somebody was in is tried again
+REMOVE_AT_ONCE = 8  # orphans of one host
 FETCH_AT_ONCE = 20  # objects; where more are out of date, one list is cheaper than many reads
 
 
@@ -131,9 +132,8 @@ class Collector:
         """`unread`: the uids of Workspaces that are there, but could not be read: nothing of theirs is an orphan."""
         wanted = {w.metadata.uid for w in self._users_of(host)} | unread
         try:
-            for container in orphans(host.cache.all(), wanted):
-                if self._may_act() and not self._is_elsewhere_too(host, container):
-                    await self._remove(host, container)
+            slots = asyncio.Semaphore(REMOVE_AT_ONCE)  # one that can't be removed holds up the others for no deadline
+            await asyncio.gather(*(self._remove(host, c, slots) for c in orphans(host.cache.all(), wanted)))
             await self._collect_networks(host)
         except Exception:
             logger.exception("collecting failed; the next round tries again", extra={"host": host.name})
@@ -151,7 +151,12 @@ class Collector:
         """Whether another host shows it: then the endpoint of one leads to the other's engine, unnoticed so far."""
         return any(other.cache.has(container.id) for other in self._hosts if other is not host)
 
-    async def _remove(self, host: Host, container: Container) -> None:
+    async def _remove(self, host: Host, container: Container, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            if self._may_act() and not self._is_elsewhere_too(host, container):
+                await self._remove_orphan(host, container)
+
+    async def _remove_orphan(self, host: Host, container: Container) -> None:
         labels, began = container.labels, self._clock()
         workspace = "/".join((labels.get(naming.LABEL_NAMESPACE, ""), labels.get(naming.LABEL_NAME, "")))
         said = {"workspace": workspace, "container": container.id[:12], "host": host.name}

@@ -262,7 +262,7 @@ class HostCache:
         self.stats.lists += 1
         if self.contact_age() >= UNKNOWN_AFTER:
             self._complete = False
-            self._snapshots.doubt_all(self._clock())
+            self._snapshots.doubt_all(self._clock(), unread=True)
             if self._last_list is not None and self._listener:
                 self._listener.cancel()  # a stream from before the outage may be dead without a word
         first = not self._complete

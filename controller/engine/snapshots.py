@@ -32,7 +32,7 @@ class Entry:
     last_event: float = float("-inf")  # monotonic
     lost: bool = False  # the engine answers lists, but hasn't for long about this container
     asked: bool = False  # in vain, since the last doubt
-    unread: bool = False  # we have changed it, and weren't told what it is like since
+    unread: bool = False  # we have changed it, or its host was away, and we weren't told what it is like since
 
     @property
     def is_current(self) -> bool:
@@ -121,10 +121,12 @@ class Snapshots:
             del self._unsure[uid]
         return sure
 
-    def doubt_all(self, now: float) -> None:
-        """Anything may have changed."""
+    def doubt_all(self, now: float, *, unread: bool = False) -> None:
+        """Anything may have changed; `unread`: so much that nothing is decided on before it was looked at again."""
         for container in list(self._entries):
-            self.doubt(container, now)
+            entry = self.doubt(container, now)
+            if entry is not None and unread:
+                entry.unread = True
 
     def store(self, shown: Container, began: int) -> str | None:
         """Keeps the snapshot unless a newer one is there. Gives the uid if that changed what is known."""
