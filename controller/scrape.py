@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from controller.api import OperationPhase, Phase
 from controller.engine.cache import CacheStats
+from controller.health import WatchState
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class State:
     workspaces: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (phase, host) -> how many
     operations: Mapping[str, int] = field(default_factory=dict)  # phase -> how many
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # name -> keys that wait, keys worked on
-    watches: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # kind -> age of last event, last list
+    watches: Mapping[str, WatchState] = field(default_factory=dict)  # by kind
     hosts: Mapping[str, HostNow] = field(default_factory=dict)
     usage: Sequence[UsageNow] = ()
 
@@ -103,10 +104,12 @@ class Scrape(Collector):
     def _watches(self, state: State) -> Iterator[Metric]:
         event = self._gauge("watch_event_age_seconds", "Since the watch last brought anything.", labels=["kind"])
         listed = self._gauge("list_age_seconds", "Since the last complete list of the kind.", labels=["kind"])
-        for kind, (event_age, list_age) in state.watches.items():
-            event.add_metric([kind], event_age)
-            listed.add_metric([kind], list_age)
-        yield from (event, listed)
+        behind = self._gauge("watch_behind_seconds", "How long the watch has lacked what lists show.", labels=["kind"])
+        for kind, watch in state.watches.items():
+            event.add_metric([kind], watch.event_age)
+            listed.add_metric([kind], watch.list_age)
+            behind.add_metric([kind], watch.stale_for)
+        yield from (event, listed, behind)
 
     def _hosts(self, state: State) -> Iterator[Metric]:
         age = self._gauge("host_cache_age_seconds", "Since the host's last complete list.", labels=["host"])

@@ -72,7 +72,7 @@ class Vitals:
             workspaces=phases,
             operations=Counter(str(o.status.phase or "Pending") for o in app.operations.values()),
             queues={name: (len(queue), queue.working) for name, queue in app.queues.items()},
-            watches={kind: (self._event_age(kind, now), self._list_age(kind, now)) for kind in app.stores},
+            watches={kind: self._watch_state(kind, now) for kind in app.stores},
             hosts={name: self._host_now(name) for name in declared},
             usage=app.sampler.now(),
         )
@@ -94,13 +94,7 @@ class Vitals:
         missed = self._app.collector.missed
         return WatchState(
             synced=self._app.stores[kind].synced,
-            list_age=self._list_age(kind, now),
-            event_age=self._event_age(kind, now),
+            list_age=now - self._app.collector.last_list.get(kind, -math.inf),
+            event_age=now - self._watch.last_event.get(kind, -math.inf),
             stale_for=missed.stale_for(kind, now, self._watch.last_event.get(kind, -math.inf)),
         )
-
-    def _event_age(self, kind: str, now: float) -> float:
-        return now - self._watch.last_event.get(kind, -math.inf)
-
-    def _list_age(self, kind: str, now: float) -> float:
-        return now - self._app.collector.last_list.get(kind, -math.inf)

@@ -13,6 +13,7 @@ from controller import actions as act
 from controller.api import Phase
 from controller.engine.cache import CacheStats
 from controller.engine.deadlines import CALL_DEADLINES
+from controller.health import WatchState
 from controller.metrics import Metrics
 from controller.scrape import HostNow, State, UsageNow
 
@@ -21,7 +22,7 @@ STATE = State(
     leading=True,
     workspaces={("Running", "default"): 3},
     queues={"workspaces": (2, 5)},
-    watches={"Workspace": (1.5, 3.0)},
+    watches={"Workspace": WatchState(synced=True, list_age=3.0, event_age=1.5, stale_for=4.0)},
     hosts={
         "default": HostNow(2.0, True, 3, CacheStats(lists=7, failed_lists=1, inspects=9, events=4, subscriptions=2))
     },
@@ -107,6 +108,13 @@ def test_what_happens_is_counted_by_kind_and_result() -> None:
     assert exposed.value("workspace_controller_api_writes_total", kind="Workspace", verb="patch") == 1
 
 
+def test_how_old_lists_are_and_how_far_the_watch_is_behind() -> None:
+    exposed = Exposed(Metrics(lambda: STATE))
+    names = ("watch_event_age_seconds", "list_age_seconds", "watch_behind_seconds")
+    told = [exposed.value(f"workspace_controller_{name}", kind="Workspace") for name in names]
+    assert told == [1.5, 3.0, 4.0]
+
+
 def test_no_series_names_a_workspace_unless_usage_is_sampled() -> None:
     assert "namespace=" not in text(Metrics(lambda: STATE))
     sampled = Exposed(Metrics(lambda: State(usage=[USAGE])))
@@ -119,7 +127,7 @@ def test_a_thousand_workspaces_take_no_more_series_than_the_documentation_promis
     docs/metrics.md."""
     usage = [replace(USAGE, workspace=f"shop-{number}") for number in range(1000)]
     counts = {(phase, host): 100 for phase in Phase for host in ("default", "")}
-    kinds = dict.fromkeys(("Workspace", "DockerHost", "WorkspaceOperation"), (1.0, 1.0))
+    kinds = dict.fromkeys(("Workspace", "DockerHost", "WorkspaceOperation"), STATE.watches["Workspace"])
     queues = dict.fromkeys(("workspaces", "dockerhosts", "operations"), (0, 0))
     state = replace(STATE, workspaces=counts, watches=kinds, queues=queues)
     metrics = Metrics(lambda: state)
