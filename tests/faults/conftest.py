@@ -132,6 +132,9 @@ def make_rig(
     yield make
     for proxy in (kube, *dockers.values()):
         proxy.rule = lambda call: None
+    for server in (fault_cluster, *fault_engines.values()):
+        if not server.running:  # a test that failed has left it so
+            server.start()
     with contextlib.ExitStack() as exits:
         for rig in rigs:
             exits.callback(rig.oracle.stop)

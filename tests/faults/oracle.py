@@ -60,6 +60,7 @@ class Oracle:
         self._home: dict[str, str] = {}  # container -> engine
         self._inspected: set[str] = set()
         self._live: defaultdict[str, set[str]] = defaultdict(set)  # containers by uid, from events
+        self._looks = 0  # how often all of an engine was looked at
 
     def start(self) -> None:
         """Begins; the API server must answer."""
@@ -77,6 +78,8 @@ class Oracle:
                 stream.close()
         for thread in self._threads:
             thread.join(20)
+        if self._threads and not self._looks:
+            self._violated("the oracle has never seen an engine whole")
 
     @property
     def stopped(self) -> bool:
@@ -86,6 +89,7 @@ class Oracle:
     def add(self, name: str, engine: Engine) -> None:
         """Looks at one more engine from now on."""
         self._engines = self._engines | {name: engine}
+        self._thread(lambda: self._follow(name))
 
     def drop(self, name: str) -> None:
         """No longer looks at an engine."""
@@ -96,7 +100,9 @@ class Oracle:
         self._foreign[container] = (engine, self._fingerprint(engine, container))
 
     def release(self) -> None:
-        """Whoever made the foreign containers is about to remove them."""
+        """Whoever made the foreign containers is about to remove them: the last look at them."""
+        for engine in self._engines:
+            self._look_at_foreign(engine)
         self._foreign.clear()
 
     def ended(self, since: float, namespace: str | None = None) -> list[Seen]:
@@ -137,8 +143,12 @@ class Oracle:
         """Servers come and go in these tests: what can't be asked now is asked again."""
         unreachable = (Refused, OSError, http.client.HTTPException, ValueError, KeyError)
         while not self._stop.is_set():
-            with contextlib.suppress(*unreachable, requests.RequestException, docker.errors.DockerException):
+            try:
                 work()
+            except (*unreachable, requests.RequestException, docker.errors.DockerException):
+                pass
+            except Exception as error:
+                self._violated(f"the oracle itself fails: {error!r}")
             self._stop.wait(0.5)
 
     def _follow(self, engine: str) -> None:
@@ -153,7 +163,7 @@ class Oracle:
         """Forgets what a missed event would have told."""
         rows = client.containers(all=True, filters={"label": f"{naming.LABEL_CLUSTER}={self.cluster}"})
         ids = {row["Id"] for row in rows if row["State"] in LIVE}
-        for live in self._live.values():
+        for live in list(self._live.values()):  # other engines' threads add to it
             live -= {container for container in live - ids if self._home[container] == engine}
 
     def _hear(self, event: Mapping[str, Any], engine: str) -> None:
@@ -241,6 +251,10 @@ class Oracle:
                 if row["Id"] not in self._inspected:
                     self._check_body(client.inspect_container(row["Id"]))
                     self._inspected.add(row["Id"])
+        self._looks += 1
+        self._look_at_foreign(engine)
+
+    def _look_at_foreign(self, engine: str) -> None:
         for container, (home, before) in list(self._foreign.items()):
             if home == engine and self._fingerprint(engine, container) != before:
                 self._violated(f"S2: the foreign container {container[:12]} has changed from {before}")

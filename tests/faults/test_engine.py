@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from devcluster import leftovers
+from tests.faults.api import Refused
 from tests.faults.proxy import Call, Fault
 from tests.faults.report import Row
 from tests.faults.rig import BOUND, NOISE, Rig
@@ -122,7 +124,9 @@ def test_10_20_percent_of_docker_calls_answer_500(rig: Rig, row: Row) -> None:
     healed = time.monotonic()
     rig.converge(BOUND + NOISE)
     row.recovered(healed, row.injected)
-    assert phases["Failed"] <= 0.01 * phases.total(), f"errors that users see: {phases}"
+    assert row.injected > 0
+    assert phases.total() > 40, f"hardly looked at: {phases}"
+    assert phases["Failed"] + phases["Unknown"] <= 0.01 * phases.total(), f"errors that users see: {phases}"
 
 
 def test_11_event_stream_silently_dead(rig: Rig, row: Row) -> None:
@@ -224,7 +228,8 @@ class _polled:
 
     def _run(self) -> None:
         while not self._stop.wait(0.25):
-            self._work()
+            with contextlib.suppress(Refused):
+                self._work()
 
 
 def _note_phases(rig: Rig, phases: Counter[str]) -> None:

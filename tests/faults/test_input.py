@@ -67,7 +67,7 @@ def test_28_bad_input(rig: Rig, row: Row) -> None:
         assert field in message, f"{spec}: the message does not name {field}: {message}"
         row.recovered(began)
     began = row.inject(2)
-    large = {"apiVersion": API, "kind": "Workspace", "metadata": {"name": "large", "namespace": rig.namespace}}
+    large = {"apiVersion": API, "kind": "Workspace", "metadata": {"name": "oversized", "namespace": rig.namespace}}
     with pytest.raises(subprocess.CalledProcessError) as refused:
         rig.cluster.kubectl("create", "-f", "-", stdin=json.dumps(large | {"spec": {"args": ["x" * TOO_LARGE]}}))
     assert "large" in refused.value.stderr, refused.value.stderr

@@ -26,7 +26,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Counts the attack, and shows the controller's log where it was not stopped."""
     report = yield
     marker = item.get_closest_marker("threat")
-    if marker and (report.when == "call" or (report.when == "setup" and not report.passed)):
+    if marker and (report.when == "call" or not report.passed):  # what a fixture finds at the end counts too
         item.config.stash[TABLES].threats.add(marker.args[0], report.passed)
     if report.failed and "stack" in getattr(item, "funcargs", {}):
         report.sections.append(("controller", item.funcargs["stack"].controller.tail(60)))  # type: ignore[attr-defined]

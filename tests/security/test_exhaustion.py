@@ -64,7 +64,7 @@ def test_a_fork_bomb_stops_at_its_limit(stack: Stack, alice: Tenant) -> None:
     box = stack.start(alice, "bomb", {"resources": {"limits": {"pids": 30}}})
     stack.execute(box, "sh", "-c", "for i in $(seq 100); do sleep 300 & done")
     processes = stack.engine.docker("top", box["Id"]).splitlines()[1:]
-    assert len(processes) <= 30
+    assert 20 <= len(processes) <= 30
     assert stack.running(alice, "bomb")["Id"] == box["Id"]
 
 
