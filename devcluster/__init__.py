@@ -24,6 +24,7 @@
 Each private engine runs in a network namespace of its own. ``python -m devcluster`` is what the Makefile calls.
 """
 
+from devcluster import loopback  # noqa: F401  # before anything asks a server
 from devcluster.controlplane import ControlPlane
 from devcluster.engines import Engine
 from devcluster.process import Process, StartError

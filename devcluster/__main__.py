@@ -60,6 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
             sys.stdout.write(f"{binaries.path('kubectl')}\n")
         case "deps":
             packages.install(packages.TESTS)
+            packages.install_engine()
             binaries.ensure(binaries.CONTROL_PLANE)
             binaries.ensure(binaries.ENGINE29)
 

@@ -96,9 +96,15 @@ class Engine:
         """The words before a command that must run in the engine's network, to reach its containers and ports."""
         return netns.enter(self.namespace)
 
+    @property
+    def running(self) -> bool:
+        """Whether dockerd runs."""
+        return self.process.running
+
     def start(self, *, sample_image: bool = True) -> None:
         """Start dockerd (again), wait until it answers, load the sample image if it is not there. Raises StartError."""
-        packages.install((*packages.ENGINE, *packages.SAMPLE_IMAGE))
+        packages.install_engine()
+        packages.install(packages.SAMPLE_IMAGE)
         if self.version == "29":
             binaries.ensure(binaries.ENGINE29)
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)

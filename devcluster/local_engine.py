@@ -35,7 +35,7 @@ def ensure() -> None:
     if answers():
         return
     _refuse_what_we_cannot_start()
-    packages.install(packages.ENGINE)
+    packages.install_engine()
     if answers():  # the package has started it
         return
     if Path("/run/systemd/system").exists():

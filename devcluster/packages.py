@@ -31,6 +31,13 @@ def install(packages: Sequence[str]) -> None:
     _apt_get(absent)
 
 
+def install_engine() -> None:
+    """Docker Engine and its command line, which since Debian 13 is a package of its own (older ones don't know it)."""
+    install(ENGINE)
+    if shutil.which("docker") is None:
+        install(("docker-cli",))
+
+
 def missing(packages: Iterable[str]) -> list[str]:
     """Which of the packages dpkg does not call installed, in the order asked for, less those whose command is there."""
     wanted = [package for package in packages if shutil.which(COMMANDS.get(package, "")) is None]

@@ -14,13 +14,19 @@ _NAME = "workspace-controller"
 
 def cache_dir() -> Path:
     """The cache of this user: ``$XDG_CACHE_HOME/workspace-controller``."""
-    return _made(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _NAME)
+    return _made(_base("XDG_CACHE_HOME", ".cache") / _NAME)
 
 
 def state_dir() -> Path:
     """The state of this checkout: a directory of its own under ``$XDG_STATE_HOME/workspace-controller``."""
     checkout = hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:8]
-    return _made(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / _NAME / checkout)
+    return _made(_base("XDG_STATE_HOME", ".local/state") / _NAME / checkout)
+
+
+def _base(variable: str, default: str) -> Path:
+    """A relative one is to be ignored (XDG Base Directory Specification): it would be another for each command."""
+    given = Path(os.environ.get(variable, ""))
+    return given if given.is_absolute() else Path.home() / default
 
 
 def _made(path: Path) -> Path:
