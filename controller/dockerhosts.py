@@ -86,7 +86,9 @@ class DockerHostReconciler:
             if entry is None:
                 raise Gone(f"DockerHost {name!r}")
             if entry.object.metadata.deletion_timestamp is not None:
-                raise HostTerminating(f"spec.host: DockerHost {name!r} is being deleted; use another one")
+                raise HostTerminating(
+                    f"spec.host: DockerHost {name!r} is being deleted: make a new Workspace with another host"
+                )
             finalizers = entry.object.metadata.finalizers
             if naming.HOST_FINALIZER not in finalizers:
                 await self._keep(entry.ref, [*finalizers, naming.HOST_FINALIZER])

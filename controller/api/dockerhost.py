@@ -228,7 +228,7 @@ class DockerHostStatus(StatusModel):
     observed_generation: int = -1
     """The metadata.generation that this status is about; -1 before the first."""
     conditions: Conditions = ()
-    """Ready: whether the engine answers and can be used."""
+    """Ready (whether the engine answers and can be used), Reconciling and Stalled."""
     engine_version: ShortText | None = None
     """Version of the Docker Engine."""
     api_version: ShortText | None = None

@@ -136,7 +136,8 @@ class WorkspaceStatus(StatusModel):
     active_tasks: Annotated[int | None, Field(ge=0)] = None
     """Exec sessions that run in the container."""
     usage: Usage | None = None
-    """What the container uses, where sampling is switched on."""
+    """What the container uses: only with the annotation aicli.dev/usage=true, and where the controller samples
+    (--usage-interval)."""
     last_updated: Timestamp | None = None
     """When this status was last written."""
 

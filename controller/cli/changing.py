@@ -94,18 +94,18 @@ def _by_patch(cluster: Cluster, what: Change, found: Sequence[Object], how: How)
 
 
 def _refuse_pointless(what: Change, workspace: Object) -> None:
-    name = workspace["metadata"]["name"]
+    name, where = workspace["metadata"]["name"], workspace["metadata"]["namespace"]
     if what.verb == "restart" and workspace["spec"].get("desiredState") == "Stopped":
-        raise Failure(f"Workspace {name!r} should be Stopped: `kubectl workspace start {name}` makes it run")
+        raise Failure(f"Workspace {name!r} should be Stopped: `kubectl workspace start {name} -n {where}` makes it run")
 
 
 def _hint(workspace: Object) -> None:
     """Where asking for what is asked for already can't help."""
     stalled = condition(workspace, "Stalled")
     if stalled.get("status") == "True":
-        name = workspace["metadata"]["name"]
-        typer.echo(f"  It is stalled ({stalled.get('reason')}): `kubectl workspace describe {name}` says why, "
-                   f"`kubectl workspace restart {name}` tries again at once.", err=True)  # fmt: skip
+        which = f"{workspace['metadata']['name']} -n {workspace['metadata']['namespace']}"
+        typer.echo(f"  It is stalled ({stalled.get('reason')}): `kubectl workspace describe {which}` says why, "
+                   f"`kubectl workspace restart {which}` tries again at once.", err=True)  # fmt: skip
 
 
 def _by_operation(cluster: Cluster, what: Change, found: Sequence[Object], how: How) -> bool:

@@ -163,7 +163,7 @@ def _refused(error: ApiError, kind: str, name: str, namespace: str, selector: st
         return Failure(f"-l {selector!r} is no selector: {error.status.message}; one is team=a,tier!=test")
     if code == 404 and name:
         place = f" in namespace {namespace!r}" if namespace else ""
-        hint = "; `kubectl workspace list` shows those that are" if kind == "Workspace" else ""
+        hint = f"; `kubectl workspace list -n {namespace}` shows those that are" if kind == "Workspace" else ""
         return NotFound(f"there is no {kind} {name!r}{place}{hint}")
     if code == 401:
         return Failure("the API server does not accept these credentials: log in again, or choose a --context")

@@ -1,6 +1,7 @@
 """The one boundary between what Docker, its SDK and the network say, and our own errors.
 
-Docker tells most failures apart by text alone, so texts are matched here, and nowhere else.
+Docker tells most failures apart by text alone, so texts are matched here; a few that mean "done already", where the
+call is made.
 """
 
 from __future__ import annotations
@@ -220,6 +221,8 @@ def _innermost(error: BaseException) -> BaseException:
 def _connection_problem(error: BaseException, innermost: BaseException) -> str:
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "the host doesn't accept connections"
+    if isinstance(innermost, PermissionError):
+        return "no connection to the engine: Permission denied: the controller isn't in the group that owns the socket"
     if isinstance(innermost, OSError) and innermost.strerror:
         return f"no connection to the engine: {innermost.strerror}"
     return f"no connection to the engine: {innermost}"

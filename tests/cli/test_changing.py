@@ -37,7 +37,8 @@ def test_one_that_should_be_stopped_is_not_restarted(desk: Desk) -> None:
     desk.apply("a", {"desiredState": "Stopped"})
     answer = desk("restart", "a", *WAIT)
     assert answer.code == 1
-    assert answer.err == "Error: Workspace 'a' should be Stopped: `kubectl workspace start a` makes it run\n"
+    hint = f"`kubectl workspace start a -n {desk.namespace}` makes it run"
+    assert answer.err == f"Error: Workspace 'a' should be Stopped: {hint}\n"
 
 
 def test_several_go_through_one_operation(desk: Desk) -> None:
