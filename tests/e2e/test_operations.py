@@ -250,7 +250,5 @@ def test_a_crash_loop_is_told_in_a_few_events_with_counts(stack: Stack, crash_lo
 
     eventually(lambda: restarts() >= 15, timeout=120, interval=1)
     assert len(events()) <= 8
-    writes = sum(int(event["count"]) > 0 for event in events())
-    assert writes <= 10
     assert {"BackOff", "Restarted"} <= {event["reason"] for event in events()}
     assert stack.kubectl("describe", "workspace", crash_looper).count("BackOff") >= 1

@@ -89,6 +89,7 @@ def test_01_controller_killed_at_every_kind_of_mutating_call(rig: Rig, row: Row)
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_01_controller_killed_at_every_mutating_call(rig: Rig, row: Row) -> None:
     _kill_at(rig, row, lambda call: True)
 

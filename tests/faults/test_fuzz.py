@@ -173,5 +173,6 @@ def test_after_any_random_run_all_is_as_declared(rig: Rig) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_after_many_random_runs_all_is_as_declared(rig: Rig) -> None:
     _fuzz(rig, 40, new=True)
