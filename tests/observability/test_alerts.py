@@ -29,7 +29,7 @@ def _groups(directory: Path) -> Path:
 
 
 def test_the_rules_are_valid(tmp_path: Path) -> None:
-    assert "13 rules found" in _promtool("check", "rules", str(_groups(tmp_path)))
+    assert "14 rules found" in _promtool("check", "rules", str(_groups(tmp_path)))
 
 
 def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
