@@ -140,7 +140,7 @@ class HostNotFound(ConfigurationError):
     reason = "HostNotFound"
 
     def __init__(self, host: str) -> None:
-        hint = "`kubectl get dockerhosts` lists those there are, for who may read them"
+        hint = "`kubectl get dockerhosts`, or your administrator, tells which there are"
         super().__init__(f"spec.host: there is no DockerHost {host!r}; {hint}")
 
 

@@ -107,6 +107,7 @@ class KeyedQueue(Generic[Key]):
         before = self._lined_up.get(key)
         if key in self._lined_up and self._group_of(key) != before:
             del self._waiting[before][key]
+            self._start_waiting(before)
             self._line_up(key)
 
     def _start_waiting(self, group: Hashable) -> None:
