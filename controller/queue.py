@@ -19,7 +19,7 @@ RETRY_AFTER_BUG = (5.0, 30.0)  # seconds, doubled each time; rights that are mis
 WORKERS = 16  # for each group at most: as much as a host gains from, few enough for its neighbours when thousands come
 WORKERS_OF_ALL = 128  # shared out evenly among groups that are busy: what each needs for a moment adds up
 FEWEST = 2  # for each group, however many others are busy
-MINOR = 4  # for a minor group: half of the requests that the API server gets at once
+MINOR = 2  # for a minor group, a quarter of the requests at once: with four the neighbours' creates took twice as long
 
 
 class KeyedQueue(Generic[Key]):
