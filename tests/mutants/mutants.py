@@ -104,11 +104,6 @@ MUTANTS = (
                 "        try:\n            versions = await self._kube.list_versions(store.kind)\n"
                 "        except ApiUnavailable:\n            versions = {}\n",
             ),
-            Edit(
-                "controller/collector.py",
-                "        await self._namespaces.refresh()\n",
-                "",
-            ),
         ),
     ),
     Mutant(
