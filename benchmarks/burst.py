@@ -21,16 +21,13 @@ class Side:
 
     seconds: list[float] = field(default_factory=list)
     cpu: Counter[str] = field(default_factory=Counter)
-    later: Counter[str] = field(default_factory=Counter)  # CPU seconds afterwards, until nothing is written any more
+    later: Counter[str] = field(default_factory=Counter)  # CPU seconds afterwards, while the controller writes Events
 
     async def make(self, rig: Rig, work: Callable[[], Awaitable[float]]) -> None:
         """One round; `work` gives its seconds."""
         before = rig.cpu()
         self.seconds.append(await work())
-        made = rig.cpu()
-        self.cpu += made - before
-        await rig.settled()
-        self.later += rig.cpu() - made
+        self.cpu += rig.cpu() - before
 
     def cpu_each(self, size: int) -> dict[str, float]:
         """Milliseconds of CPU for each container, by part."""
@@ -97,6 +94,9 @@ def _say_cpu(sides: dict[str, Side], size: int) -> None:
 async def _ours(rig: Rig, ours: Side, size: int) -> None:
     await rig.ours.warm()
     await ours.make(rig, lambda: rig.ours.made(new_names(size)))
+    made = rig.cpu()
+    await rig.settled()
+    ours.later += rig.cpu() - made
     await rig.ours.remove_all()
     await rig.settled()
 

@@ -14,13 +14,14 @@ import docker
 
 from controller import naming
 from controller.engine.cache import LIST_INTERVAL
+from controller.engine.connection import API_VERSION
 
 FILTERS = json.dumps({"label": [naming.LABEL_CLUSTER]})
 
 
 def main(endpoints: list[str]) -> None:
     """Until killed."""
-    clients: list[Any] = [docker.APIClient(base_url=endpoint, version="1.41") for endpoint in endpoints]
+    clients: list[Any] = [docker.APIClient(base_url=endpoint, version=API_VERSION) for endpoint in endpoints]
     while True:
         for client in clients:
             url = client._url("/containers/json")

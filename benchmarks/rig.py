@@ -30,6 +30,7 @@ from devcluster.reaper import reaper
 from tests.waiting import eventually_async
 
 CONTROLLER_USER = "bench-controller"
+WRITES = "workspace_controller_api_writes_total"
 SETTLED = 1.6  # seconds without a write: Events of a busy controller come one a second
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -95,7 +96,7 @@ class Rig:
         """Waits until the controller writes nothing any more: Events come when the work is done, and would take the
         cores from whoever is next."""
         before = -1.0
-        while (now := api_writes(await self.controller.metrics())) != before:
+        while (now := sum_of(await self.controller.metrics(), WRITES)) != before:
             before = now
             await asyncio.sleep(SETTLED)
 
@@ -174,11 +175,6 @@ def _prepare(made: Rig) -> None:
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(REPOSITORY / "crds"))
     kubectl("create", "namespace", NAMESPACE)
     kubectl("apply", "-f", "-", stdin=json.dumps(dockerhost(made.engine.endpoint)))
-
-
-def api_writes(metrics: str) -> float:
-    """How often the controller has written to the API server, by its own metrics."""
-    return sum_of(metrics, "workspace_controller_api_writes_total")
 
 
 def sum_of(metrics: str, name: str) -> float:

@@ -140,12 +140,8 @@ class Collector:
 
     def _users_of(self, host: Host) -> list[Workspace]:
         """Also those of hosts that aren't known: where the endpoints of two lead to one engine, theirs are here."""
-        names = [name for name in self._users.hosts() if name == host.name or not self._is_known(name)]
+        names = [name for name in self._users.hosts() if name == host.name or not self._hosts.is_known(name)]
         return [workspace for name in names for workspace in self._users.of(name)]
-
-    def _is_known(self, name: str) -> bool:
-        host = self._hosts.get(name)
-        return host is not None and host.cache.is_known()
 
     def _is_elsewhere_too(self, host: Host, container: Container) -> bool:
         """Whether another host shows it: then the endpoint of one leads to the other's engine, unnoticed so far."""

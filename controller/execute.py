@@ -1,9 +1,7 @@
 """The only place that changes what a Workspace has: carries out a plan's actions in order.
 
-It ends when one fails or has to be waited for.
-
-Whatever became of them, the engine is asked at the end what the containers they touched are like now, so that the next
-plan reads our own writes.
+It ends when one fails or has to be waited for. Whatever became of them, the engine is asked at the end what the
+containers they touched are like now, so that the next plan reads our own writes.
 """
 
 from __future__ import annotations

@@ -96,10 +96,14 @@ class Hosts:
         looking = host is not None and not host.cache.is_known() and host.cache.contact_age() < UNKNOWN_AFTER
         return not looking and self._wanted_since.get(name, 0.0) + UNKNOWN_AFTER <= time.monotonic()
 
+    def is_known(self, name: str) -> bool:
+        """Whether what the host has is known."""
+        host = self._hosts.get(name)
+        return host is not None and host.cache.is_known()
+
     def is_away(self, name: str) -> bool:
         """Whether it is declared, and what it has isn't known."""
-        host = self._hosts.get(name)
-        return name in self._wanted and (host is None or not host.cache.is_known())
+        return name in self._wanted and not self.is_known(name)
 
     def settles_at(self, name: str) -> float:
         """When (monotonic) to ask again whether a host is settled."""

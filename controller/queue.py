@@ -36,7 +36,6 @@ class KeyedQueue(Generic[Key]):
         self._waiting: dict[Hashable, dict[Key, None]] = {}  # by group: dirty keys that aren't worked on, in order
         self._lined_up: dict[Key, Hashable] = {}  # key -> the group in which it waits
         self._busy: dict[Hashable, int] = {}  # by group: how many workers
-        self._sharing = 0  # how many of the busy groups aren't minor
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failed: dict[Key, int] = {}  # how often in a row
@@ -124,11 +123,10 @@ class KeyedQueue(Generic[Key]):
         return MINOR if self._is_minor(group) else self._share()
 
     def _share(self) -> int:
-        return max(FEWEST, min(WORKERS, WORKERS_OF_ALL // max(1, self._sharing)))
+        sharing = sum(not self._is_minor(group) for group in self._busy)
+        return max(FEWEST, min(WORKERS, WORKERS_OF_ALL // max(1, sharing)))
 
     def _start(self, key: Key, group: Hashable) -> None:
-        if group not in self._busy and not self._is_minor(group):
-            self._sharing += 1
         self._busy[group] = self._busy.get(group, 0) + 1
         self.on_wait(asyncio.get_running_loop().time() - self._dirty.pop(key))
         self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key, group), name=f"worker {key}")
@@ -158,6 +156,5 @@ class KeyedQueue(Generic[Key]):
         if not self._busy[group]:
             before = self._share()
             del self._busy[group]
-            self._sharing -= not self._is_minor(group)
             for other in list(self._waiting) if self._share() > before else ():
                 self._start_waiting(other)

@@ -159,8 +159,8 @@ class Reconciliation:
 
     async def _learn_references(self, desired: Desired) -> None:
         references = self._world.references
-        again = restart_wanted(desired, self._history)  # a restart picks up what has changed a moment ago
-        again = again and not self._world.hosts.is_away(desired.host)
+        # A restart picks up what has changed a moment ago, once it can be made.
+        again = restart_wanted(desired, self._history) and not self._world.hosts.is_away(desired.host)
         try:
             await references.learn(desired.namespace, desired.container.references, again=again)
         except ApiUnavailable:  # of Secrets alone perhaps: a container that has ended is started again all the same

@@ -59,8 +59,7 @@ def _run(arguments: argparse.Namespace) -> None:
         case "kubectl":
             sys.stdout.write(f"{binaries.path('kubectl')}\n")
         case "deps":
-            packages.install(packages.TESTS)
-            packages.install_engine()
+            packages.install_engine(packages.TESTS)
             binaries.ensure(binaries.CONTROL_PLANE)
             binaries.ensure(binaries.ENGINE29)
 

@@ -103,8 +103,7 @@ class Engine:
 
     def start(self, *, sample_image: bool = True) -> None:
         """Start dockerd (again), wait until it answers, load the sample image if it is not there. Raises StartError."""
-        packages.install_engine()
-        packages.install(packages.SAMPLE_IMAGE)
+        packages.install_engine(packages.SAMPLE_IMAGE)
         if self.version == "29":
             binaries.ensure(binaries.ENGINE29)
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -13,7 +13,7 @@ RUNC_BUILD = ("gcc", "libc6-dev", "pkg-config", "libseccomp-dev")
 OBSERVABILITY = ("prometheus",)
 COMMANDS = {"docker.io": "dockerd", "containerd": "containerd"}  # from elsewhere (docker-ce) they are as good
 ATTACKS_AND_FAULTS = ("docker-registry", "libfaketime")
-TESTS = (*ENGINE, *SAMPLE_IMAGE, *RUNC_BUILD, *OBSERVABILITY, *ATTACKS_AND_FAULTS, "util-linux")
+TESTS = (*SAMPLE_IMAGE, *RUNC_BUILD, *OBSERVABILITY, *ATTACKS_AND_FAULTS, "util-linux")
 LOCK_SECONDS = 120  # that apt-get waits while another one works, such as a machine's own upgrades
 
 
@@ -31,9 +31,9 @@ def install(packages: Sequence[str]) -> None:
     _apt_get(absent)
 
 
-def install_engine() -> None:
-    """Docker Engine and its command line, which since Debian 13 is a package of its own (older ones don't know it)."""
-    install(ENGINE)
+def install_engine(more: Sequence[str] = ()) -> None:
+    """Docker Engine, `more`, and the command line, since Debian 13 a package of its own (older ones don't know it)."""
+    install((*ENGINE, *more))
     if shutil.which("docker") is None:
         install(("docker-cli",))
 

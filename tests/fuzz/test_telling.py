@@ -63,19 +63,11 @@ def test_an_exit_that_was_told_meanwhile_is_counted_once_also_after_a_crash(cras
         assert (status(made)["restartCount"], status(made)["retries"]) == (1, 1)
 
 
-def test_a_workspace_whose_create_hangs_says_that_it_is_pending() -> None:
+@pytest.mark.parametrize("call", ["create", "start"])
+def test_a_workspace_whose_first_steps_hang_says_that_it_is_pending(call: str) -> None:
+    """Also where its container was only just made, and nobody has looked at it yet."""
     with world() as made:
-        made.host.faults.hang("create")
-        made.api.create("Workspace", NAMESPACE, "a", {})
-        made.go(TRUE_WITHIN)
-        assert (status(made)["phase"], ready(made)) == ("Pending", "False")
-        settle(made, made.host.check_converged, 120)
-
-
-def test_a_workspace_whose_first_start_hangs_says_that_it_is_pending() -> None:
-    """Its container was only just made, and nobody has looked at it yet."""
-    with world() as made:
-        made.host.faults.hang("start")
+        made.host.faults.hang(call)
         made.api.create("Workspace", NAMESPACE, "a", {})
         made.go(TRUE_WITHIN)
         assert (status(made)["phase"], ready(made)) == ("Pending", "False")
