@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 from controller.api import DockerHost, Workspace, WorkspaceOperation, WorkspaceOperationStatus
-from controller.clock import wait_for_event
 from controller.collector import Collector
 from controller.dockerhosts import DockerHostReconciler
 from controller.events import Recorder
@@ -84,7 +84,9 @@ class App:
                 return await self._unless_stopped(self.kube.cluster_id())
             except (ApiUnavailable, Gone) as error:  # a new control plane makes kube-system a moment after its start
                 logger.warning("waiting for the API server", extra={"error": str(error)})
-            await wait_for_event(self._stopping, START_RETRY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(START_RETRY):
+                    await self._stopping.wait()
         return None
 
     async def _unless_stopped(self, question: Coroutine[Any, Any, str]) -> str | None:

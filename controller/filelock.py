@@ -12,7 +12,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 RETRY = 0.5  # seconds
-LOOK_EVERY = 5.0  # seconds, at the file that we hold: temporary folders are cleaned
+LOOK_EVERY = 20.0  # seconds, at the file that we hold: temporary folders are cleaned
 SHARED = Path("/run/lock")  # a unit or container that has it read-only shares no lock with anybody
 
 

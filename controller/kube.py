@@ -10,6 +10,7 @@ import asyncio
 import base64
 import os
 import time
+import urllib.request
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import httpx2
 import msgspec
 from lightkube import AsyncClient, KubeConfig
+from lightkube.config.client_adapter import verify_cluster
+from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Secret
@@ -28,6 +31,7 @@ from controller.errors import ReferenceForbidden
 FIELD_MANAGER = "workspace-controller"
 TIMEOUT = 15.0  # seconds, for each request
 REQUESTS_AT_ONCE = 8  # a queue in front of them is cheaper and fairer than the pool's, which looks at each connection
+KEEP_OPEN = 30.0  # seconds that a connection may be idle: longer than from one list of the collector to the next
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 KINDS: dict[str, Any] = {
@@ -115,7 +119,13 @@ class Kube:
 
     def __init__(self, config: KubeConfig) -> None:
         self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
-        self._client = AsyncClient(config=config.get(), timeout=httpx2.Timeout(TIMEOUT), field_manager=FIELD_MANAGER)
+        server = config.get()
+        self._client = AsyncClient(
+            config=server,
+            timeout=httpx2.Timeout(TIMEOUT),
+            field_manager=FIELD_MANAGER,
+            transport=_keeping_open(server) if server else None,
+        )
         self.last_answer = float("-inf")  # monotonic seconds; any answer counts, a refusal too
         self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
 
@@ -290,6 +300,16 @@ class Kube:
             raise ApiUnavailable(f"no answer that can be used: {error!r}") from error
         finally:
             self._slots.release()
+
+
+def _keeping_open(server: SingleConfig) -> httpx2.AsyncHTTPTransport | None:
+    """Connections that outlive a pause: httpx2 closes them after 5 s, and each new one is a TLS handshake, before the
+    first write of whatever happens next. None where a proxy may lead to the server: httpx2 then makes its own."""
+    if server.user is None or {"http", "https", "all"} & urllib.request.getproxies().keys():
+        return None
+    trusted = verify_cluster(server.cluster, server.user, server.abs_file)
+    limits = httpx2.Limits(max_keepalive_connections=REQUESTS_AT_ONCE, keepalive_expiry=KEEP_OPEN)
+    return httpx2.AsyncHTTPTransport(verify=trusted, limits=limits)
 
 
 def _namespace(namespace: str) -> dict[str, str]:

@@ -235,7 +235,7 @@ class Lease:
     async def _stop_in_time(self) -> None:
         """Says that we stopped when the renew deadline has passed, even while a request hangs."""
         while True:
-            await asyncio.sleep(self._timings.retry_period / 4)
+            await asyncio.sleep(self._timings.retry_period)
             self.may_act()
 
     def _set_leading(self, renewed: float | None) -> None:

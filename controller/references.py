@@ -23,7 +23,7 @@ from controller.policy import MAX_ENV_BYTES
 logger = logging.getLogger(__name__)
 ABSENT = "absent"
 RECHECK_SECONDS = 300.0
-LOOK = 5.0  # seconds; what came meanwhile has its turn within the 5 minutes too
+LOOK = 20.0  # seconds; what came meanwhile has its turn within the 5 minutes too
 Source = tuple[str, str, str]  # namespace, kind, name
 
 
@@ -81,17 +81,25 @@ class References:
         """Looks at every source in use again, spread over 5 minutes so that there is never a burst."""
         looked = pruned = mono()
         while True:
-            await asyncio.sleep(min(LOOK, RECHECK_SECONDS / max(1, len(self._versions))))
+            await asyncio.sleep(min(LOOK, max(0.0, looked + self._pause() - mono())))
             if mono() >= pruned + RECHECK_SECONDS:
                 pruned = mono()
                 for gone in self._versions.keys() - set(self._users()):
                     del self._versions[gone]
                     self._answered.pop(gone, None)
-            if self._versions and mono() >= looked + RECHECK_SECONDS / max(1, len(self._versions)):
+            if mono() >= looked + self._pause():
                 looked = mono()
-                source = next(iter(self._versions))  # what was read longest ago
-                self._versions[source] = self._versions.pop(source)
-                await self._recheck(source)
+                await self._recheck_next()
+
+    def _pause(self) -> float:
+        """Seconds from one look to the next."""
+        return RECHECK_SECONDS / max(1, len(self._versions))
+
+    async def _recheck_next(self) -> None:
+        if self._versions:
+            source = next(iter(self._versions))  # what was read longest ago
+            self._versions[source] = self._versions.pop(source)
+            await self._recheck(source)
 
     async def _recheck(self, source: Source) -> None:
         try:

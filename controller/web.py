@@ -15,8 +15,8 @@ from controller.health import Facts, as_text, liveness, passed, readiness
 
 ASK_AFTER = 5.0  # seconds without an answer of the API server after which a readiness probe asks for one
 ASK_TIMEOUT = 2.0  # seconds
-LAG_INTERVAL = 1.0  # seconds between two looks at how late the event loop is
-LAG_LOOKS = 60  # of which the worst is told: a scrape comes seldom, and never while the loop is blocked
+LAG_INTERVAL = 4.0  # seconds between two looks at how late the event loop is: each wakes a process that may be at rest
+LAG_LOOKS = 15  # of which the worst is told: a scrape comes seldom, and never while the loop is blocked
 
 
 class Server:
@@ -84,7 +84,7 @@ class LoopLag:
         return max(self._looks)
 
     async def run(self) -> None:
-        """Looks once a second until cancelled."""
+        """Looks every few seconds until cancelled."""
         while True:
             due = time.monotonic() + LAG_INTERVAL
             await asyncio.sleep(LAG_INTERVAL)

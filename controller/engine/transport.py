@@ -91,10 +91,7 @@ class Transport:
         slot = self._slots[lane]
         await slot.acquire()
         deadline = CALL_DEADLINES[kind]
-        future = self._submit(lambda connection: work(Call(connection, deadline)), slot)
-        self._observe(future, kind)
-        answer = asyncio.wrap_future(future)
-        answer.add_done_callback(_noted)
+        answer = self._submit(kind, lambda connection: work(Call(connection, deadline)), slot)
         await asyncio.wait([answer], timeout=deadline + _GRACE)
         if not answer.done():
             raise CallTimeout(f"{kind}: no answer within {deadline:g} s")
@@ -153,7 +150,7 @@ class Transport:
             async for item in items:
                 yield item
         except WorkspaceError as error:
-            outcome = _outcome(error)
+            outcome = _outcome(error, kind)
             raise
         finally:
             self._observer.ended(kind, outcome, time.monotonic() - began)
@@ -172,40 +169,43 @@ class Transport:
         for thread in self._streams.values():
             thread.join()
 
-    def _observe(self, future: Future[T], kind: str) -> None:
-        """Tells when the call ends, also one that nobody waits for any more."""
-        loop, began, observer = asyncio.get_running_loop(), time.monotonic(), self._observer
+    def _submit(self, kind: str, work: Callable[[Connection], T], slot: asyncio.Semaphore) -> asyncio.Future[T]:
+        """The answer to come. Takes the slot over, and wakes the loop once: that is most of what a quick call costs."""
+        loop, began = asyncio.get_running_loop(), time.monotonic()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def land(future: Future[T], seconds: float) -> None:
+            slot.release()
+            error = future.exception()
+            if error is None:
+                answer.set_result(future.result())
+            else:
+                answer.set_exception(error)
+                answer.exception()  # who waited may be gone by now: then it's no news, and asyncio needn't tell of it
+            self._observer.ended(kind, _outcome(error, kind), seconds)
 
         def ended(future: Future[T]) -> None:
-            error = None if future.cancelled() else future.exception()
-            outcome = "ok" if error is None else _outcome(engine_failure(error, kind, CALL_DEADLINES[kind]))
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(observer.ended, kind, outcome, time.monotonic() - began)
-
-        observer.began(kind)
-        future.add_done_callback(ended)
-
-    def _submit(self, work: Callable[[Connection], T], slot: asyncio.Semaphore) -> Future[T]:
-        loop = asyncio.get_running_loop()
-
-        def free(future: Future[T]) -> None:
             self._running.discard(future)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
-                loop.call_soon_threadsafe(slot.release)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(land, future, time.monotonic() - began)
 
+        future = self._start(work, slot)
+        self._observer.began(kind)
+        self._running.add(future)
+        future.add_done_callback(ended)
+        return answer
+
+    def _start(self, work: Callable[[Connection], T], slot: asyncio.Semaphore) -> Future[T]:
         try:
             if self._closed:
                 raise HostUnreachable("the connection is closed")
-            future = _THREADS.submit(lambda: self._seats.use(work))
+            return _THREADS.submit(lambda: self._seats.use(work))
         except RuntimeError as error:  # a limit of processes
             slot.release()
             raise EngineError(f"the call can't be made: {error}") from error
         except BaseException:
             slot.release()
             raise
-        self._running.add(future)
-        future.add_done_callback(free)
-        return future
 
 
 class _Seats:
@@ -236,14 +236,12 @@ class _Unobserved:
         """A call has ended."""
 
 
-def _outcome(error: WorkspaceError) -> str:
+def _outcome(error: BaseException | None, kind: str) -> str:
+    if error is None:
+        return "ok"
+    if not isinstance(error, WorkspaceError):
+        error = engine_failure(error, kind, CALL_DEADLINES[kind])
     return "timeout" if isinstance(error, CallTimeout) else "error"
-
-
-def _noted(answer: asyncio.Future[Any]) -> None:
-    """Who waited may be gone by now: then an error is no news, and asyncio needn't tell of it."""
-    if not answer.cancelled():
-        answer.exception()
 
 
 def json_lines(answer: requests.Response) -> Iterator[Any]:

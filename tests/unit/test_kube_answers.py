@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from controller.app import App
 from controller.kube import ApiUnavailable, Kube
 from controller.references import References
 from controller.settings import Settings
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def answer(status: str, body: str = "", kind: str = "application/json") -> bytes:
@@ -43,6 +45,12 @@ async def proxy(said: bytes) -> AsyncIterator[Kube]:
         await writer.drain()
         writer.close()
 
+    async with serving(serve) as kube:
+        yield kube
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[Kube]:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield Kube(KubeConfig.from_one(cluster=Cluster(server=url), user=User(token="t")))
@@ -63,6 +71,25 @@ async def test_the_start_waits(said: bytes) -> None:
         await asyncio.sleep(0.3)
         assert not waiting.done()
         waiting.cancel()
+
+
+async def test_a_connection_outlives_a_pause() -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError, asyncio.CancelledError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answer("200 OK", '{"metadata": {"uid": "u", "resourceVersion": "1"}}'))
+        writer.close()
+
+    async with serving(serve) as kube:
+        await kube.data("Secret", "team", "a")
+        await asyncio.sleep(5.5)  # httpx2 closes them after 5 s
+        await kube.data("Secret", "team", "a")
+        await kube.close()
+    assert connections == 1
 
 
 async def test_secrets_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:

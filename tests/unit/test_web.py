@@ -8,6 +8,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
+from controller import web
 from controller.health import Facts
 from controller.web import LoopLag, Server
 from tests.waiting import eventually_async
@@ -79,7 +80,8 @@ async def test_metrics_are_served_as_prometheus_reads_them(client: aiohttp.Clien
         assert await answer.read() == b"a_metric 1\n"
 
 
-async def test_the_loop_knows_how_late_it_is() -> None:
+async def test_the_loop_knows_how_late_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "LAG_INTERVAL", 1.0)
     lag = LoopLag()
     task = asyncio.create_task(lag.run())
     await asyncio.sleep(0.9)
