@@ -1,18 +1,18 @@
 # The controller as an image. Any base with Python 3.11 or newer, its venv module and a shell will do:
 #   docker build --build-arg BASE=python:3.13-slim -t workspace-controller .
-# A folder wheels/ in the checkout (pip wheel -w wheels . setuptools) is used instead of the package index, so that an image can
+# A folder wheels/ in the checkout (pip wheel -c constraints.txt -w wheels . setuptools) is used instead of the package index, so that an image can
 # be built where there is none. It builds with and without BuildKit.
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
-COPY pyproject.toml LICENSE README.md wheel[s] ./
+COPY pyproject.toml constraints.txt LICENSE README.md wheel[s] ./
 # The dependencies first: their layer stays as it is while the code changes.
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/workspace-controller \
  && printf '[global]\ndisable-pip-version-check = true\nno-cache-dir = true\n' > /build/pip.conf \
  && if ls ./*.whl >/dev/null 2>&1; then printf 'no-index = true\nfind-links = /src\n' >> /build/pip.conf; fi \
  && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
- && PIP_CONFIG_FILE=/build/pip.conf /build/bin/pip --python /opt/workspace-controller/bin/python install -q -r requirements.txt
+ && PIP_CONFIG_FILE=/build/pip.conf /build/bin/pip --python /opt/workspace-controller/bin/python install -q -r requirements.txt -c constraints.txt
 COPY controller controller
 RUN PIP_CONFIG_FILE=/build/pip.conf /build/bin/pip --python /opt/workspace-controller/bin/python install -q --no-deps .
 

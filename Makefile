@@ -54,14 +54,21 @@ status: $(STAMP) ## Show what runs
 .PHONY: venv
 venv: $(STAMP) ## The virtual environment with everything that development needs
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed as python3" >&2; exit 1; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -v >/dev/null 2>&1 && \
 	  { apt-get update -qq; apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; }; } || \
 	  { echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Installing the Python dependencies into $(VENV)" >&2
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+.PHONY: lock
+lock: $(STAMP) ## Take the newest versions of all dependencies, into the virtual environment and constraints.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; $(PYTHON) -m pip freeze --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
 	@touch $(STAMP)
 
 .PHONY: lint
@@ -145,5 +152,5 @@ test-nightly: tools ## The slow tests only
 ##@ Measure it
 
 .PHONY: bench
-bench: tools ## Figures beside docker run (25 minutes; ARGS="--only burst,single --size quick")
+bench: tools ## Figures beside docker run (15 minutes; ARGS="--only burst,single --size quick")
 	@$(PYTHON) -m benchmarks $(ARGS)

@@ -33,12 +33,13 @@ def wheels() -> Path:
     """A folder with the wheels of our dependencies for that Python, and what builds our own; kept in the cache."""
     project = Path(__file__).parents[2]
     needs = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
-    key = hashlib.sha256((str(needs) + _closure_text()).encode()).hexdigest()[:12]
+    locked = project / "constraints.txt"
+    key = hashlib.sha256((str(needs) + locked.read_text() + _closure_text()).encode()).hexdigest()[:12]
     folder = cache_dir() / "wheels" / key
     if not folder.exists():
         part = folder.with_suffix(f".{os.getpid()}")
         subprocess.run([PYTHON, "-m", "venv", part / "venv"], check=True)
-        command = [part / "venv/bin/pip", "wheel", "-q", "--wheel-dir", part, *needs, "setuptools>=77"]
+        command = [part / "venv/bin/pip", "wheel", "-q", "--wheel-dir", part, "-c", locked, *needs, "setuptools>=77"]
         subprocess.run(command, check=True, capture_output=True)
         shutil.rmtree(part / "venv")
         part.rename(folder)

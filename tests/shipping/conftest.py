@@ -16,7 +16,16 @@ from tests.e2e.conftest import make_stack, own_cluster, stack  # noqa: F401 - fi
 from tests.shipping import base_image
 
 IMAGE = "workspace-controller:test"
-_CONTEXT = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore", "controller", "devcluster")
+_CONTEXT = (
+    "pyproject.toml",
+    "constraints.txt",
+    "README.md",
+    "LICENSE",
+    "Dockerfile",
+    ".dockerignore",
+    "controller",
+    "devcluster",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,9 +9,12 @@ import shlex
 import subprocess
 import sys
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from controller import __version__, filelock, settings
 from devcluster import reload
@@ -48,6 +51,27 @@ def test_version_is_said_in_one_place_and_known_to_the_changelog() -> None:
     changelog = (REPOSITORY / "CHANGELOG.md").read_text()
     assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
     assert f"workspace-controller:{__version__}" in INSTALL.read_text()
+
+
+def test_every_dependency_is_installed_in_the_version_that_is_locked() -> None:
+    locked = (line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line)
+    versions = {canonicalize_name(name): version for name, version in locked}
+    installed = {name: metadata.version(name) for name in _needed("workspace-controller", {"dev"})}
+    assert installed == {name: versions.get(name, "not locked: `make lock`") for name in installed}
+
+
+def _needed(project: str, extras: set[str]) -> set[str]:
+    """The names of all that is installed for it."""
+    needed: set[str] = set()
+    todo = [(project, extras)]
+    while todo:
+        name, wanted = todo.pop()
+        for need in map(Requirement, metadata.requires(name) or ()):
+            asked = need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in {"", *wanted})
+            if asked and canonicalize_name(need.name) not in needed:
+                needed.add(canonicalize_name(need.name))
+                todo.append((need.name, need.extras))
+    return needed
 
 
 def test_unit_starts_the_controller_with_arguments_that_it_knows() -> None:
