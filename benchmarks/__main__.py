@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -35,7 +36,7 @@ class Size:
 
 SIZES = {
     "quick": Size(10, 4, 4, 5, {20: 1}, 1, 100, {20: 1, 60: 3}),
-    "normal": Size(100, 20, 15, 20, {50: 3, 200: 1}, 3, 1000, {100: 1, 1000: 10}),
+    "normal": Size(100, 15, 15, 10, {50: 3, 200: 1}, 2, 1000, {100: 1, 1000: 10}),
     "full": Size(100, 50, 30, 50, {50: 5, 200: 3}, 8, 1000, {100: 1, 1000: 10, 10000: 100}),
 }
 ALL = ("single", "repair", "change", "cost", "burst", "beside", "steady", "scale")
@@ -67,11 +68,13 @@ async def _run(made: Rig, results: Results, wanted: list[str], size: Size) -> No
     for name in wanted:
         title, part = parts[name]
         say(f"{name}: {title}")
+        began = time.monotonic()
         try:
             await part()
         except Exception:  # the other parts are worth having
             results.failed.append(name)
             say(f"  {name} failed:\n{traceback.format_exc()}")
+        say(f"  {name} took {time.monotonic() - began:.0f} s")
 
 
 async def _model(made: Rig) -> dict[str, Any]:
@@ -87,7 +90,7 @@ async def _model(made: Rig) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", help=f"some of {','.join(ALL)}")
-    parser.add_argument("--size", choices=SIZES, default="normal", help="how much: normal takes about 10 minutes")
+    parser.add_argument("--size", choices=SIZES, default="normal", help="how much: normal takes about 15 minutes")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out"), help="directory of results.json")
     return parser.parse_args()
 

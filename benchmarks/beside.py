@@ -28,7 +28,7 @@ ONE_AT_A_TIME = 15  # pairs of singles and spec changes in a round
 REPAIRS = 2  # the other side needs seconds for each
 BURSTS = 2
 BURST = 30
-QUIET = 1.0  # seconds without a change before each sample: nothing of the one before is under way, Events neither
+QUIET = 0.7  # seconds without a change before each sample: nothing of the one before is under way, Events neither
 OTHER_GROUP = "plain.bench"
 
 

@@ -23,6 +23,7 @@ from lightkube import AsyncClient, KubeConfig
 from benchmarks import processors
 from benchmarks.workspaces import NAMESPACE, Workspaces
 from controller.api import API_VERSION, GROUP
+from controller.kube import KINDS
 from devcluster import ControlPlane, Engine, Process
 from devcluster.paths import REPOSITORY
 from devcluster.ports import free_port
@@ -91,6 +92,16 @@ class Rig:
         kubeconfig = cluster.user_kubeconfig(CONTROLLER_USER, ["system:masters"])
         self.controller_kubeconfig = kubeconfig
         self.controller = Controller(kubeconfig, directory)
+
+    @asynccontextmanager
+    async def without_engine(self) -> AsyncIterator[None]:
+        """Meanwhile the real engine is no host of the controller's, which would list what is on it too."""
+        host: Any = KINDS["DockerHost"]
+        await self.client.delete(host, "default")
+        try:
+            yield
+        finally:
+            await self.client.create(host(dockerhost(self.engine.endpoint)))
 
     async def settled(self) -> None:
         """Waits until the controller writes nothing any more: Events come when the work is done, and would take the

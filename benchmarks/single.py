@@ -13,7 +13,7 @@ from benchmarks.workspaces import new_names
 from controller.engine.translate import parse_time
 
 OTHER_IMAGE = "alpine:other"  # the same image under another name: what is measured isn't a pull
-AFTERWARDS = 0.8  # seconds, in which the controller removes the old container and writes its Events
+AFTERWARDS = 0.6  # seconds, in which the controller removes the old container and writes its Events
 
 
 async def create(rig: Rig, side: DockerSide, results: Results, count: int) -> None:
