@@ -16,7 +16,6 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks import processors
 from benchmarks.results import Figure, Results, median, percentile, say
 from benchmarks.rig import Controller, Rig, dockerhost, sum_of
 from benchmarks.workspaces import new_names, workspace
@@ -27,7 +26,6 @@ from tests.waiting import eventually_async
 
 LATENCY = 0.02  # seconds, of each call to a simulated host
 WINDOW = 60.0  # seconds of steady state
-BESIDE = 40.0  # seconds of it beside the loop that only lists
 HANG_ONES = 120  # Workspaces one after the other: 15 s and more, so that the hung host becomes Unknown meanwhile
 HANG_ASKED = 30  # Workspaces that are asked of the host that hangs
 CALLS = "http://host/calls"
@@ -106,7 +104,6 @@ async def steady(rig: Rig, model: dict[str, Any], results: Results, count: int) 
         say(f"  {count} Workspaces Ready in {took:.1f} s")
         await rig.settled()
         await _at_rest(rig, hosts, results, count, rss)
-        await _beside_lists_alone(rig, hosts, results)
         await _restart(rig, hosts, results, count)
         await rig.ours.remove_all()
 
@@ -138,25 +135,6 @@ async def _at_rest(rig: Rig, hosts: Hosts, results: Results, count: int, rss_bef
         Figure("steady_docker_changes", changing, 0, "calls"),
         Figure("steady_docker_inspects", inspects, 0, "calls"),
     )
-
-
-async def _beside_lists_alone(rig: Rig, hosts: Hosts, results: Results) -> None:
-    """CPU at rest is mostly that of waking up, which depends on the machine and its moment: so beside a loop that reads
-    the same lists and throws them away."""
-    endpoints = [f"unix://{socket}" for socket in hosts.sockets.values()]
-    alone = Process(
-        "lists-alone", [sys.executable, "-m", "benchmarks.lists_alone", *endpoints], rig.directory, cwd=REPOSITORY
-    )
-    alone.start()
-    try:
-        await asyncio.sleep(4)
-        ours, theirs = rig.controller.cpu_seconds(), processors.of_process(alone.pid)
-        await asyncio.sleep(BESIDE)
-        ours, theirs = rig.controller.cpu_seconds() - ours, processors.of_process(alone.pid) - theirs
-    finally:
-        alone.stop()
-    note = f"{ours / BESIDE * 100:.2f} %, and {theirs / BESIDE * 100:.2f} % for a loop that only reads the lists"
-    results.add(Figure("steady_cpu_over_lists_alone", ours / theirs, 2, "ratio", note=note))
 
 
 async def _restart(rig: Rig, hosts: Hosts, results: Results, count: int) -> None:

@@ -17,7 +17,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.threads = 0  # at work: no time passes meanwhile, however long they really take
         super().__init__(_Selector(self))
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        self.threads += 1
+        done: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
+        done.add_done_callback(self._thread_ended)
+        return done
+
+    def _thread_ended(self, done: asyncio.Future[Any]) -> None:
+        self.threads -= 1
 
     def time(self) -> float:
         return self.now
@@ -33,7 +43,7 @@ class _Selector(selectors.SelectSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        ready = super().select(None if self._loop.threads and timeout != 0 else 0)
         if ready:
             return ready
         if timeout is None:
