@@ -253,21 +253,24 @@ class App:
     def _workspace_changed(self, key: Key) -> None:
         entry = self.workspaces.get(key)
         if entry is None:
-            gone = self.users.gone(key)
-            if gone is not None:
-                self._reconciler.forget(gone.uid)
-                self.metrics.gone(gone.uid)
-                self.queues["dockerhosts"].add(("", gone.host))
-                host = self.hosts.get(gone.host)
-                if host is not None:
-                    host.puller.forget(key)
-                    if host.cache.observed(gone.uid).containers:  # somebody took its finalizer away
-                        self.collector.soon()
-            self.queues["workspaces"].forget(key)
-        else:
-            if self.users.came(key, entry):
-                self.queues["dockerhosts"].add(("", entry.object.spec.host))
+            self._workspace_gone(key)
+        came = entry is not None and self.users.came(key, entry)
         self.queues["workspaces"].add(key)
+        if entry is not None and came:
+            self.queues["dockerhosts"].add(("", entry.object.spec.host))
+
+    def _workspace_gone(self, key: Key) -> None:
+        gone = self.users.gone(key)
+        if gone is not None:
+            self._reconciler.forget(gone.uid)
+            self.metrics.gone(gone.uid)
+            self.queues["dockerhosts"].add(("", gone.host))
+            host = self.hosts.get(gone.host)
+            if host is not None:
+                host.puller.forget(key)
+                if host.cache.observed(gone.uid).containers:  # somebody took its finalizer away
+                    self.collector.soon()
+        self.queues["workspaces"].forget(key)
 
     def _workspace_seen(self, key: Key) -> None:
         """Every version of a Workspace: what is measured and what operations wait for (it is Ready now) comes first in
@@ -300,12 +303,12 @@ class App:
             self._host_changed(key[1], "")
 
     def _host_changed(self, host: str, uid: str) -> None:
-        """Something of the host's containers changed; `uid` "" means all of them."""
-        self.queues["dockerhosts"].add(("", host))
+        """Something of the host's containers changed; `uid` "" means all of them. The host's own numbers can wait."""
         keys = self.users.keys_on(host) if not uid else [self.users.key_of(uid)]
         for key in keys:
             if key is not None:
                 self.queues["workspaces"].add(key)
+        self.queues["dockerhosts"].add(("", host))
 
     def _sampled(self, uid: str) -> None:
         key = self.users.key_of(uid)
