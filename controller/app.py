@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from controller.api import DockerHost, Workspace, WorkspaceOperation, WorkspaceOperationStatus
 from controller.collector import Collector
@@ -38,6 +37,7 @@ START_RETRY = 2.0
 AWAY = ""  # instead of a namespace
 CALM = 4  # Workspaces that may be worked on at once while Events are still told without delay
 
+T = TypeVar("T")
 MakeConnect = Callable[[str, Kube, Metrics], Connect]  # for a cluster ID
 MakeLeadership = Callable[[str, Callable[[bool], None]], Leadership]  # for a cluster ID; hears of changes
 
@@ -84,12 +84,10 @@ class App:
                 return await self._unless_stopped(self.kube.cluster_id())
             except (ApiUnavailable, Gone) as error:  # a new control plane makes kube-system a moment after its start
                 logger.warning("waiting for the API server", extra={"error": str(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(START_RETRY):
-                    await self._stopping.wait()
+            await self._unless_stopped(asyncio.sleep(START_RETRY))
         return None
 
-    async def _unless_stopped(self, question: Coroutine[Any, Any, str]) -> str | None:
+    async def _unless_stopped(self, question: Coroutine[Any, Any, T]) -> T | None:
         asking, stopping = asyncio.create_task(question), asyncio.create_task(self._stopping.wait())
         await asyncio.wait([asking, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -254,9 +252,8 @@ class App:
         entry = self.workspaces.get(key)
         if entry is None:
             self._workspace_gone(key)
-        came = entry is not None and self.users.came(key, entry)
         self.queues["workspaces"].add(key)
-        if entry is not None and came:
+        if entry is not None and self.users.came(key, entry):
             self.queues["dockerhosts"].add(("", entry.object.spec.host))
 
     def _workspace_gone(self, key: Key) -> None:

@@ -124,7 +124,7 @@ class Kube:
             config=server,
             timeout=httpx2.Timeout(TIMEOUT),
             field_manager=FIELD_MANAGER,
-            transport=_keeping_open(server) if server else None,
+            transport=_keeping_open(server),
         )
         self.last_answer = float("-inf")  # monotonic seconds; any answer counts, a refusal too
         self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
@@ -302,10 +302,10 @@ class Kube:
             self._slots.release()
 
 
-def _keeping_open(server: SingleConfig) -> httpx2.AsyncHTTPTransport | None:
+def _keeping_open(server: SingleConfig | None) -> httpx2.AsyncHTTPTransport | None:
     """Connections that outlive a pause: httpx2 closes them after 5 s, and each new one is a TLS handshake, before the
     first write of whatever happens next. None where a proxy may lead to the server: httpx2 then makes its own."""
-    if server.user is None or {"http", "https", "all"} & urllib.request.getproxies().keys():
+    if server is None or server.user is None or {"http", "https", "all"} & urllib.request.getproxies().keys():
         return None
     trusted = verify_cluster(server.cluster, server.user, server.abs_file)
     limits = httpx2.Limits(max_keepalive_connections=REQUESTS_AT_ONCE, keepalive_expiry=KEEP_OPEN)

@@ -81,7 +81,7 @@ class References:
         """Looks at every source in use again, spread over 5 minutes so that there is never a burst."""
         looked = pruned = mono()
         while True:
-            await asyncio.sleep(min(LOOK, max(0.0, looked + self._pause() - mono())))
+            await asyncio.sleep(min(LOOK, looked + self._pause() - mono()))
             if mono() >= pruned + RECHECK_SECONDS:
                 pruned = mono()
                 for gone in self._versions.keys() - set(self._users()):

@@ -16,7 +16,7 @@ from controller.health import Facts, as_text, liveness, passed, readiness
 ASK_AFTER = 5.0  # seconds without an answer of the API server after which a readiness probe asks for one
 ASK_TIMEOUT = 2.0  # seconds
 LAG_INTERVAL = 4.0  # seconds between two looks at how late the event loop is: each wakes a process that may be at rest
-LAG_LOOKS = 15  # of which the worst is told: a scrape comes seldom, and never while the loop is blocked
+LAG_LOOKS = round(60 / LAG_INTERVAL)  # of a minute, the worst is told: scrapes are rare, and none while it is blocked
 
 
 class Server:
