@@ -3,7 +3,7 @@
 A key that is added while it is worked on is worked on once more afterwards (the dirty set); a key has one timer, and
 the earlier time wins. Nothing is lost: a worker that raises is logged by its caller and the key is tried again.
 Groups don't wait for each other: what is slow in one delays nothing in another. Keys of a minor group have little to be
-done, but may come by the thousand (a host that is lost, of which all is told): few workers, which count for no share.
+done, but may come by the thousand (a host that is lost, of which all is told): one worker, which counts for no share.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RETRY_AFTER_BUG = (5.0, 30.0)  # seconds, doubled each time; rights that are mis
 WORKERS = 16  # for each group at most: as much as a host gains from, few enough for its neighbours when thousands come
 WORKERS_OF_ALL = 128  # shared out evenly among groups that are busy: what each needs for a moment adds up
 FEWEST = 2  # for each group, however many others are busy
-MINOR = 2  # for a minor group, a quarter of the requests at once: with four the neighbours' creates took twice as long
+MINOR = 1  # for a minor group: with two the slowest of the neighbours' creates took half as long again, with four twice
 
 
 class KeyedQueue(Generic[Key]):

@@ -133,7 +133,7 @@ async def test_keys_that_wait_are_begun_when_their_groups_share_grows() -> None:
 
 
 @virtual_time
-async def test_a_minor_group_has_few_workers_which_count_for_no_share_and_keys_leave_it() -> None:
+async def test_a_minor_group_has_one_worker_which_counts_for_no_share_and_keys_leave_it() -> None:
     minor = {"host"}
     at_work: Counter[str] = Counter()
     most: dict[str, int] = {}
