@@ -30,9 +30,12 @@ class Action:
 class _OnContainer(Action):
     container: str | None
 
+    @property
+    def _target(self) -> str:
+        return self.container[:12] if self.container else "the new container"
+
     def __str__(self) -> str:
-        target = self.container[:12] if self.container else "the new container"
-        return f"{self.kind} {target}: {self.reason}"
+        return f"{self.kind} {self._target}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +120,10 @@ class Rename(_OnContainer):
 
     name: str
     quiet: bool = False  # part of a replacement, which is told as such
+    alongside: bool = False  # at the same time as the step before it: neither needs the other
 
     def __str__(self) -> str:
-        return f"Rename {(self.container or 'the new container')[:12]} to {self.name}: {self.reason}"
+        return f"Rename {self._target} to {self.name}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from controller.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 HARMLESS_LABELS = ("org.opencontainers.image.",)  # they only describe
+WRITES = (act.AddFinalizer, act.RemoveFinalizer, act.RecordRestart)  # to the Workspace itself
 TELL_EVERY = 5.0  # seconds of a call after which the status is looked at again: it must be true within 10
 
 
@@ -77,21 +78,38 @@ class Execution:
         return outcome
 
     async def _carry_out(self, actions: tuple[act.Action, ...]) -> Outcome:
-        done: list[act.Action] = []
-        for action in actions:
+        outcome = Outcome()
+        for together in _steps(actions):
             if not self._around.may_act():
                 break  # whoever leads now goes on
-            began = time.monotonic()
-            try:
-                waiting = await self._one(action)
-            except WorkspaceError as error:
-                return Outcome(tuple(done), action, error, time.monotonic() - began)
-            if waiting:
-                return Outcome(tuple(done), waiting=waiting)
-            if not isinstance(action, act.EnsureImage):  # nothing was done: the puller tells of each pull
-                self._around.done(action, self._target(action), time.monotonic() - began)
-            done.append(action)
-        return Outcome(tuple(done))
+            outcome = _joined(outcome, await self._step(together))
+            if outcome.failed is not None or outcome.waiting:
+                break
+        return outcome
+
+    async def _step(self, together: list[act.Action]) -> list[Outcome]:
+        attempts = self._all_of(together)
+        return await (attempts if isinstance(together[0], WRITES) else self._patiently(attempts))
+
+    async def _all_of(self, together: list[act.Action]) -> list[Outcome]:
+        """Each to its end, whatever becomes of the others. Raises what the first raised."""
+        results = await asyncio.gather(*map(self._attempt, together), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if isinstance(result, Outcome)]
+
+    async def _attempt(self, action: act.Action) -> Outcome:
+        began = time.monotonic()
+        try:
+            waiting = await self._one(action)
+        except WorkspaceError as error:
+            return Outcome(failed=action, error=error, seconds=time.monotonic() - began)
+        if waiting:
+            return Outcome(waiting=waiting)
+        if not isinstance(action, act.EnsureImage):  # nothing was done: the puller tells of each pull
+            self._around.done(action, self._target(action), time.monotonic() - began)
+        return Outcome((action,))
 
     async def _one(self, action: act.Action) -> str:
         match action:
@@ -102,12 +120,12 @@ class Execution:
             case act.RecordRestart(request=request):
                 await self._around.record_restart(request)
             case _:
-                return await self._patiently(self._on_host(action))
+                return await self._on_host(action)
         return ""
 
-    async def _patiently(self, call: Coroutine[Any, Any, str]) -> str:
-        """Has the status written while the call takes long; never beside a step's own write: one would be refused."""
-        task = asyncio.create_task(call)
+    async def _patiently(self, step: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
+        """Has the status written while a step takes long; never beside a step's own write: one would be refused."""
+        task = asyncio.create_task(step)
         try:
             while not (await asyncio.wait({task}, timeout=TELL_EVERY))[0]:
                 await self._meanwhile()
@@ -238,6 +256,22 @@ class Execution:
         seen = self._host.cache.observed(self._desired.uid)
         ended = {c.id for c in seen.containers if seen.known and not c.is_live}
         return useless if useless in ended else None  # it may have been there before, or started all the same
+
+
+def _steps(actions: Iterable[act.Action]) -> list[list[act.Action]]:
+    """One after the other, and what goes alongside one with it."""
+    steps: list[list[act.Action]] = []
+    for action in actions:
+        if isinstance(action, act.Rename) and action.alongside and steps:
+            steps[-1].append(action)
+        else:
+            steps.append([action])
+    return steps
+
+
+def _joined(before: Outcome, step: list[Outcome]) -> Outcome:
+    ended = next((part for part in step if part.failed is not None or part.waiting), Outcome())
+    return replace(ended, done=before.done + tuple(action for part in step for action in part.done))
 
 
 def _without(image_labels: tuple[str, ...], ours: Mapping[str, str]) -> list[tuple[str, str]]:

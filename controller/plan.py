@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from controller import actions as act
-from controller import naming
 from controller.api import DesiredState, FallbackAction, UpdatePolicy
 from controller.backoff import Accounting, account
 from controller.desired import Desired
@@ -19,11 +18,11 @@ from controller.drift import changed_references, choose, limits_differ
 from controller.gate import let_through
 from controller.history import History, Now
 from controller.observed import Container, ContainerState, Health, Observed
+from controller.replacing import REPLACED, succession, take_name
 from controller.restarts import is_fresh, is_unfollowed, restart_wanted
 from controller.stopping import Stopping
 
 LOOK_AGAIN = 30.0  # seconds; where only the host's next answer can tell more
-REPLACED = "another container takes its place"
 ENFORCED_GRACE = 10  # seconds at most, where the host's policy stops it: a tenant's own wish counts no more
 TOLD_FIRST = 0.1  # seconds; by then the status is written
 
@@ -143,19 +142,8 @@ class _Planner:
         if self.stopped or not self.desired.has_finalizer:
             return []
         start = [step for step in self._ended(self.main, [], ()).actions if isinstance(step, (act.Start, act.Pause))]
-        return [*self._take_name(self.main), *start] if start else []
-
-    def _take_name(self, main: Container) -> Iterator[act.Action]:
-        """Before it starts: its name is told with it, and people use it. Where that can't be had yet, it comes last."""
-        name = self.desired.container_name
-        used = {container.name: container for container in self.observed.containers}
-        asides = [n for n in (name + naming.OLD_SUFFIX, name + naming.NEXT_SUFFIX) if n not in used]
-        holder = used.get(name)
-        if holder is main or (holder is not None and (holder.is_dead or not asides)):
-            return
-        if holder is not None:
-            yield act.Rename(holder.id, asides[0], quiet=True, reason=REPLACED)
-        yield act.Rename(main.id, name, quiet=True, reason="it takes the other one's place")
+        names = take_name(self.desired.container_name, self.main, self.observed.containers)
+        return [*names, *start] if start else []
 
     def _remove_surplus(self) -> Iterator[act.Action]:
         """As gently as any stop; one that can't be removed keeps no other from being stopped."""
@@ -189,28 +177,30 @@ class _Planner:
             return self._finish([], [], why="the retries are spent")
         steps = [
             *self._record_restart(),
-            *self._create("there is no container"),
+            *self._hold(),
+            *self._create("there is no container", self.desired.container_name),
             act.Start(None, reason="it should run"),
         ]
         if self.desired.state is DesiredState.PAUSED:
             steps.append(act.Pause(None, reason="it should be Paused"))
         return self._finish(steps, [])
 
-    def _create(self, reason: str, name: str | None = None) -> list[act.Action]:
-        desired = self.desired
-        steps: list[act.Action] = []
-        if not desired.has_finalizer:
-            steps.append(act.AddFinalizer(reason="a delete must wait for the container's removal"))
-        steps.append(act.EnsureImage(desired.container.image, reason=f"imagePullPolicy is {desired.pull_policy}"))
-        steps.append(act.Create(name or desired.container_name, desired.container, reason=reason))
-        return steps
+    def _hold(self) -> list[act.Action]:
+        if self.desired.has_finalizer:
+            return []
+        return [act.AddFinalizer(reason="a delete must wait for the container's removal")]
+
+    def _create(self, reason: str, name: str) -> list[act.Action]:
+        image, policy = self.desired.container.image, self.desired.pull_policy
+        return [
+            act.EnsureImage(image, reason=f"imagePullPolicy is {policy}"),
+            act.Create(name, self.desired.container, reason=reason),
+        ]
 
     # one there
 
     def _existing(self, main: Container) -> Plan:
-        steps = self._record_restart()  # first: until it is done nothing waits for its back-off
-        if not self.desired.has_finalizer:
-            steps.append(act.AddFinalizer(reason="a delete must wait for the container's removal"))
+        steps = [*self._record_restart(), *self._hold()]  # until a restart is recorded, nothing waits for its back-off
         pending = self._pending(main)
         if pending and self._replace_now(main):
             return self._replace(main, steps, pending)
@@ -286,18 +276,14 @@ class _Planner:
                 return self._restart_due(main)
 
     def _replace(self, main: Container, steps: list[act.Action], pending: tuple[str, ...]) -> Plan:
-        """The new container is made before the old one is touched: where that fails (image, disk), the old one stays.
-
-        Then the old one is asked to end. The next plans find both; `choose` knows which one to keep.
+        """The new container is made before the old one is asked to end: where that fails (image, disk), the old one
+        stays. The next plans find both; `choose` knows which one to keep.
         """
-        name = self.desired.container_name
-        used = {container.name for container in self.observed.containers}
-        spares = (name + naming.NEXT_SUFFIX, name, name + naming.OLD_SUFFIX)
-        spare = next((free for free in spares if free not in used), spares[0])
-        steps = [s for s in steps if not isinstance(s, act.AddFinalizer)] + self._create("; ".join(pending), spare)
+        names = succession(self.desired.container_name, main, [c.name for c in self.observed.containers])
+        steps += [*names.before, *self._create("; ".join(pending), names.spare), *names.meanwhile]
         if main.is_live:
             steps += self.stopping.thaw_and_stop(main, REPLACED)
-        return self._finish(steps, [main], pending=pending)
+        return self._finish([*steps, *names.after], [main], pending=pending)
 
     def _in_place(self, main: Container) -> list[act.Action]:
         steps: list[act.Action] = []

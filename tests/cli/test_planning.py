@@ -167,7 +167,8 @@ def test_a_changed_secret_is_planned_in_the_controllers_own_words(
     restart = workspace("a", {"env": [TOKEN]}, annotations={"aicli.dev/restartedAt": "now"})
     (tmp_path / "ws.yaml").write_text(yaml.safe_dump(restart))
     (found,) = desk("plan", "-f", str(tmp_path / "ws.yaml"), "-o", "json").json
-    assert [a["action"] for a in found["actions"]] == ["RecordRestart", "EnsureImage", "Create", "Signal"]
+    steps = ["RecordRestart", "EnsureImage", "Create", "Rename", "Signal", "Rename"]
+    assert [a["action"] for a in found["actions"]] == steps
     begin = len(controller.output())
     desk.kubectl("apply", "-f", str(tmp_path / "ws.yaml"))
 
@@ -224,7 +225,7 @@ class _Elsewhere:
 @pytest.mark.parametrize(
     ("pending", "steps"),
     [("Secret/tokens has changed since the container was made", []),
-     ("the container was made from another spec (1234abcd)", ["EnsureImage", "Create", "Signal"])],
+     ("the container was made from another spec (1234abcd)", ["EnsureImage", "Create", "Rename", "Signal", "Rename"])],
     ids=["Secret", "spec"],
 )  # fmt: skip
 def test_what_the_status_says_is_pending_is_told_in_the_same_words(pending: str, steps: list[str]) -> None:

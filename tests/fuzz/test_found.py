@@ -8,7 +8,7 @@ import requests
 
 from controller import naming
 from controller.engine.failures import engine_failure
-from controller.errors import CallTimeout, HostUnreachable, NameConflict
+from controller.errors import CallTimeout, EngineError, HostUnreachable, NameConflict
 from tests.fuzz.world import NAMESPACE, World, settle, world
 
 SOON = 30.0  # virtual seconds
@@ -245,6 +245,45 @@ def test_a_crash_after_the_fallback_removed_a_container_makes_no_other_one() -> 
         made.go(SOON)
         assert not made.host.containers
         assert made.calls[begun:].count("create") == 0
+        _check(made)
+
+
+def _change(made: World) -> None:
+    made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["other"]))
+
+
+def test_where_no_new_container_can_be_made_the_old_one_runs_on_under_its_name() -> None:
+    with world() as made:
+        container = _running(made)
+        before = made.host.find(container).shown
+        made.host.faults.fail("create", EngineError("no space left on device"), 1000)
+        _change(made)
+        for _ in range(20):
+            made.go(3.0)
+            now = made.host.find(container).shown
+            assert (now.name, now.started_at, now.state) == (before.name, before.started_at, before.state)
+        made.host.faults.fail("rename", CallTimeout("injected"), took_effect=True)  # as it steps aside
+        made.crash()
+        made.start()
+        made.go(10.0)
+        assert made.host.find(container).shown.name == before.name
+        made.host.faults.heal()
+        settle(made, made.host.check_converged, 300.0)
+        assert _container(made) != container
+        _check(made)
+
+
+def test_names_that_cant_be_changed_keep_no_change_from_being_made() -> None:
+    with world() as made:
+        container = _running(made)
+        name = made.host.find(container).shown.name
+        made.host.faults.fail("rename", NameConflict("injected"), 3)
+        _change(made)
+        made.go(5.0)
+        assert _container(made) != container
+        assert made.host.find(_container(made)).shown.is_live
+        settle(made, made.host.check_converged, 120.0)
+        assert made.host.find(_container(made)).shown.name == name
         _check(made)
 
 

@@ -67,9 +67,9 @@ MUTANTS = (
         (
             Edit(
                 "controller/plan.py",
-                "        return self._finish(steps, [main], pending=pending)\n\n    def _in_place",
+                "        return self._finish([*steps, *names.after], [main], pending=pending)\n",
                 '        removal = act.Remove(main.id, reason="it is replaced")\n'
-                "        return self._finish([removal, *steps], [], pending=pending)\n\n    def _in_place",
+                "        return self._finish([removal, *steps, *names.after], [], pending=pending)\n",
             ),
         ),
     ),

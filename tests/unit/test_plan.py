@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from controller import actions as act
 from controller import naming
 from controller.api import WorkspaceStatus
 from controller.errors import ConfigurationError, EngineError, ImageUnavailable, PolicyViolation, PortInUse
@@ -18,6 +19,7 @@ from controller.plan import Plan, plan
 from tests.unit.pairs import NOW, T0, container, desired, history, memory, observed
 
 STATES = ("Running", "Paused", "Stopped")
+REPLACEMENT = ["EnsureImage", "Create", "Rename", "Signal", "Rename"]
 CREATED, RUNNING, PAUSED, EXITED = (
     ContainerState.CREATED,
     ContainerState.RUNNING,
@@ -134,13 +136,40 @@ class TestReplacement:
     def test_the_new_container_is_made_while_the_old_one_runs(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired())
         decided = plan(wanted, observed(old), history(), NOW)
-        assert kinds(decided) == ["EnsureImage", "Create", "Signal"]
-        assert naming.NEXT_SUFFIX in str(decided)
+        assert kinds(decided) == REPLACEMENT
+        name = wanted.container_name
+        assert [str(a).split(":")[0] for a in decided.actions if a.kind in ("Create", "Rename")] == [
+            f"Create {name}{naming.NEXT_SUFFIX} from new",
+            f"Rename {old.id[:12]} to {name}{naming.OLD_SUFFIX}",
+            f"Rename the new container to {name}",
+        ]
+        assert [a.alongside for a in decided.actions if isinstance(a, act.Rename)] == [True, False]
+        assert not any(list(of_action(WorkspaceStatus(), a)) for a in decided.actions if a.kind == "Rename")
+
+    def test_where_none_could_be_made_the_old_one_gets_its_name_back(self) -> None:
+        wanted = desired({"image": "new"}, generation=2)
+        old = container(desired(), name=wanted.container_name + naming.OLD_SUFFIX)
+        failed = memory(failures={"Create": Failure(EngineError("no space left"), 1, NOW.mono + 5)})
+        waiting = plan(wanted, observed(old), history(memory=failed), NOW)
+        assert [str(a).split(":")[0] for a in waiting.actions] == [f"Rename {old.id[:12]} to {wanted.container_name}"]
+        assert waiting.wake_at == NOW.mono + 5
+        again = plan(wanted, observed(old), history(), NOW)
+        assert kinds(again) == ["Rename", "EnsureImage", "Create", "Rename", "Signal", "Rename"]
+        back = plan(desired(), observed(old), history(), NOW)
+        assert kinds(back) == ["Rename"]
+
+    def test_a_name_that_one_who_is_dead_has_is_left_for_later(self) -> None:
+        wanted, old = desired({"image": "new"}, generation=2), container(desired())
+        for suffix in (naming.OLD_SUFFIX, ""):
+            there = replace(old, name=wanted.container_name + (naming.NEXT_SUFFIX if not suffix else ""))
+            dead = replace(old, id="dead", name=wanted.container_name + suffix, state=ContainerState.DEAD)
+            decided = plan(wanted, observed(there, dead), history(), NOW)
+            assert kinds(decided) == ["EnsureImage", "Create", "Signal", "Remove"]
 
     def test_a_frozen_old_one_is_thawed_first(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired(), PAUSED)
         decided = plan(wanted, observed(old), history(), NOW)
-        assert kinds(decided) == ["EnsureImage", "Create", "Unpause", "Signal"]
+        assert kinds(decided) == ["EnsureImage", "Create", "Rename", "Unpause", "Signal", "Rename"]
 
     def test_then_the_old_one_is_stopped_with_its_grace_period(self) -> None:
         wanted, old = desired({"image": "new"}, generation=2), container(desired())
@@ -202,7 +231,7 @@ class TestReplacement:
 
     @pytest.mark.parametrize(
         ("policy", "steps"),
-        [("Recreate", ["EnsureImage", "Create", "Signal"]), ("OnRestart", []), ("Manual", [])],
+        [("Recreate", REPLACEMENT), ("OnRestart", []), ("Manual", [])],
     )
     def test_the_update_policy_says_when(self, policy: str, steps: list[str]) -> None:
         wanted, old = desired({"image": "new", "updatePolicy": policy}, generation=2), container(desired())
@@ -214,7 +243,7 @@ class TestReplacement:
     def test_an_exit_is_a_restart_to_onrestart_but_not_to_manual(self, policy: str, replaced: bool) -> None:
         wanted, old = desired({"image": "new", "updatePolicy": policy}), container(desired(), EXITED)
         assert kinds(plan(wanted, observed(old), history(), NOW)) == (
-            ["EnsureImage", "Create"] if replaced else ["Start"]
+            ["EnsureImage", "Create", "Rename", "Rename"] if replaced else ["Start"]
         )
 
     def test_a_restart_request_applies_what_manual_held_back(self) -> None:
@@ -222,7 +251,7 @@ class TestReplacement:
             {"image": "new", "updatePolicy": "Manual"}, annotations={naming.ANNOTATION_RESTARTED_AT: "now"}
         )
         decided = plan(wanted, observed(container(desired())), history(), NOW)
-        assert kinds(decided) == ["RecordRestart", "EnsureImage", "Create", "Signal"]
+        assert kinds(decided) == ["RecordRestart", *REPLACEMENT]
 
     def test_a_changed_secret_waits_for_a_restart_and_is_named(self) -> None:
         wanted = desired({"env": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]})
@@ -242,7 +271,7 @@ class TestReplacement:
             labels={**old.labels, naming.LABEL_REFERENCES: "Secret/s=u:2"},
         )  # fmt: skip
         known = history(memory=memory(references={"Secret/s": "u:2"}))
-        assert kinds(plan(wanted, observed(old), known, NOW)) == ["RecordRestart", "EnsureImage", "Create", "Signal"]
+        assert kinds(plan(wanted, observed(old), known, NOW)) == ["RecordRestart", *REPLACEMENT]
         assert str(plan(wanted, observed(old, new), known, NOW)).count(old.id[:12]) == 1
 
 
