@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from controller import actions as act
 from controller import naming
@@ -88,16 +88,9 @@ class Execution:
         return outcome
 
     async def _step(self, together: list[act.Action]) -> list[Outcome]:
-        attempts = self._all_of(together)
-        return await (attempts if isinstance(together[0], WRITES) else self._patiently(attempts))
-
-    async def _all_of(self, together: list[act.Action]) -> list[Outcome]:
-        """Each to its end, whatever becomes of the others. Raises what the first raised."""
-        results = await asyncio.gather(*map(self._attempt, together), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if isinstance(result, Outcome)]
+        if isinstance(together[0], WRITES):
+            return [await self._attempt(together[0])]
+        return await self._patiently(together)
 
     async def _attempt(self, action: act.Action) -> Outcome:
         began = time.monotonic()
@@ -123,17 +116,19 @@ class Execution:
                 return await self._on_host(action)
         return ""
 
-    async def _patiently(self, step: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
-        """Has the status written while a step takes long; never beside a step's own write: one would be refused."""
-        task = asyncio.create_task(step)
+    async def _patiently(self, together: list[act.Action]) -> list[Outcome]:
+        """Each to its end, whatever becomes of the others; raises what the first raised. The status is written while
+        that takes long, and never beside a step's own write: one would be refused."""
+        tasks = [asyncio.create_task(self._attempt(action)) for action in together]
         try:
-            while not (await asyncio.wait({task}, timeout=TELL_EVERY))[0]:
+            while (await asyncio.wait(tasks, timeout=TELL_EVERY))[1]:
                 await self._meanwhile()
-            return task.result()
+            return [task.result() for task in tasks]
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+            if late := [task for task in tasks if not task.done()]:
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late)
 
     async def _on_host(self, action: act.Action) -> str:
         match action:

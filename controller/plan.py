@@ -18,7 +18,7 @@ from controller.drift import changed_references, choose, limits_differ
 from controller.gate import let_through
 from controller.history import History, Now
 from controller.observed import Container, ContainerState, Health, Observed
-from controller.replacing import REPLACED, succession, take_name
+from controller.replacing import REPLACED, name_back, succession, take_name
 from controller.restarts import is_fresh, is_unfollowed, restart_wanted
 from controller.stopping import Stopping
 
@@ -279,7 +279,7 @@ class _Planner:
         """The new container is made before the old one is asked to end: where that fails (image, disk), the old one
         stays. The next plans find both; `choose` knows which one to keep.
         """
-        names = succession(self.desired.container_name, main, [c.name for c in self.observed.containers])
+        names = succession(self.desired.container_name, main, self._names())
         steps += [*names.before, *self._create("; ".join(pending), names.spare), *names.meanwhile]
         if main.is_live:
             steps += self.stopping.thaw_and_stop(main, REPLACED)
@@ -293,10 +293,10 @@ class _Planner:
             differing.append("restart policy")
         if differing and desired.refusal is None:
             steps.append(act.Update(main.id, desired.container.limits, reason=f"{', '.join(differing)} differ"))
-        taken = any(c.name == desired.container_name for c in self.others)  # by one that is dead
-        if main.name != desired.container_name and not taken:
-            steps.append(act.Rename(main.id, desired.container_name, reason=f"it is called {main.name}"))
-        return steps
+        return [*steps, *name_back(desired.container_name, main, self._names())]
+
+    def _names(self) -> list[str]:
+        return [container.name for container in self.observed.containers]
 
     # restarts
 

@@ -6,7 +6,7 @@ That costs no time while the new one is made, and much of it once it has ended: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from controller import actions as act
@@ -27,22 +27,26 @@ class Succession:
     after: tuple[act.Rename, ...]
 
 
-def succession(name: str, main: Container, used: Iterable[str]) -> Succession:
+def succession(name: str, main: Container, used: Collection[str]) -> Succession:
     """How the successor of `main` gets `name`; `used`: the names of all containers of the Workspace.
 
     Where a new one could not be made, the predecessor has its name back before anything else. A name that can't be had
     (by one that is dead) keeps nothing from being made: `take_name` has another look later.
     """
-    taken, before = set(used), tuple[act.Rename, ...]()
-    if name not in taken:
-        taken = taken - {main.name} | {name}
-        before = (act.Rename(main.id, name, quiet=True, reason=f"it is called {main.name}"),)
+    before = tuple(name_back(name, main, used, quiet=True))
+    taken = set(used) - {main.name} | {name} if before else set(used)
     free = [n for n in (name + NEXT_SUFFIX, name, name + OLD_SUFFIX) if n not in taken]
     spare = free[0] if free else name + NEXT_SUFFIX
     if not (before or main.name == name) or name + OLD_SUFFIX not in free[1:]:
         return Succession(spare, before, (), ())
     aside = act.Rename(main.id, name + OLD_SUFFIX, quiet=True, alongside=True, reason=REPLACED)
     return Succession(spare, before, (aside,), (act.Rename(None, name, quiet=True, reason=TAKES_PLACE),))
+
+
+def name_back(name: str, main: Container, used: Collection[str], *, quiet: bool = False) -> Iterator[act.Rename]:
+    """Where `main` is called otherwise, and nobody has its name."""
+    if name not in used:
+        yield act.Rename(main.id, name, quiet=quiet, reason=f"it is called {main.name}")
 
 
 def take_name(name: str, main: Container, containers: Iterable[Container]) -> Iterator[act.Rename]:

@@ -35,6 +35,11 @@ def _kill(made: World, container: str) -> None:
     made.host.by_hand = False
 
 
+def _change(made: World) -> None:
+    """Its spec: it needs another container."""
+    made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["x"]))
+
+
 def _check(made: World) -> None:
     assert not made.host.violations, made.host.violations
 
@@ -61,7 +66,7 @@ def test_a_create_whose_answer_is_lost_makes_no_second_container() -> None:
         made.host.faults.fail("create", CallTimeout("injected"), took_effect=True)
         _running(made)
         made.crash_at(0, after=True)
-        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["x"]))
+        _change(made)
         made.go(10.0)
         made.start()
         settle(made, made.host.check_converged, SOON)
@@ -74,7 +79,7 @@ def test_what_the_watch_did_not_bring_is_found_by_a_list() -> None:
         _running(made, "a")
         gone = _running(made, "b")
         made.api.silent = True
-        made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["x"]))
+        _change(made)
         made.api.edit("Workspace", NAMESPACE, "b", lambda raw: raw["metadata"].update(finalizers=[]))
         made.api.delete("Workspace", NAMESPACE, "b")
         settle(made, made.host.check_converged, SOON)
@@ -246,10 +251,6 @@ def test_a_crash_after_the_fallback_removed_a_container_makes_no_other_one() -> 
         assert not made.host.containers
         assert made.calls[begun:].count("create") == 0
         _check(made)
-
-
-def _change(made: World) -> None:
-    made.api.edit("Workspace", NAMESPACE, "a", lambda raw: raw["spec"].update(args=["other"]))
 
 
 def test_where_no_new_container_can_be_made_the_old_one_runs_on_under_its_name() -> None:
