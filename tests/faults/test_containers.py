@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.api import Object
 from tests.faults.report import Row
-from tests.faults.rig import BOUND, NOISE, Rig
+from tests.faults.rig import BOUND, NOISE, PATIENCE, Rig
 from tests.waiting import eventually
 
 REPAIR = 10.0  # seconds
@@ -29,10 +29,10 @@ def test_12_container_killed_oom_killed_exits_0_exits_1(rig: Rig, row: Row) -> N
         limits = {"limits": {"memory": "16Mi"}}
         rig.apply(name, {"command": ["sh", "-c", ONCE.format(first=first)], "resources": limits})
     rig.apply("killed")
+    for name, (_, expected) in ENDS.items():  # in the moment before its first end, each is as it should be too
+        eventually(lambda name=name, expected=expected: _check_ended(rig, name, expected), PATIENCE)
     rig.converge()
     row.recovered(began, len(ENDS))
-    for name, (_, expected) in ENDS.items():
-        _check_ended(rig, name, expected)
     began = row.inject()
     rig.shell("kill", rig.container("killed")["Id"])
     eventually(lambda: _check_ended(rig, "killed", {"exitCode": 137, "reason": "Error"}), REPAIR + NOISE)
