@@ -26,27 +26,43 @@ from devcluster.paths import REPOSITORY
 ROWS = ("single", "repair", "spec_change", "burst")
 ONE_AT_A_TIME = 15  # pairs of singles and spec changes in a round
 REPAIRS = 2  # the other side needs seconds for each
-BURSTS = 2
+BURSTS = 3
 BURST = 30
-QUIET = 0.7  # seconds without a change before each sample: nothing of the one before is under way, Events neither
+QUIET = 0.7  # seconds without a change before each sample; Events of one Workspace are written by then
 OTHER_GROUP = "plain.bench"
 
 
 class Pairs:
     """What both have taken for the same work, in seconds, one after the other."""
 
-    def __init__(self, ours: Workspaces, theirs: Workspaces, their_process: Process) -> None:
-        self._their_process = their_process
-        self.sides = {"controller": ours, "plain operator": theirs}
+    def __init__(self, rig: Rig, theirs: Workspaces, their_process: Process) -> None:
+        self._rig, self._their_process = rig, their_process
+        self.sides = {"controller": rig.ours, "plain operator": theirs}
         self.seconds: dict[str, dict[str, list[float]]] = {row: {who: [] for who in self.sides} for row in ROWS}
         self._taken = 0
 
     async def take(self, row: str, work: Callable[[Workspaces], Awaitable[float]]) -> None:
-        """One sample of each."""
-        self._taken += 1
-        for who, side in list(self.sides.items())[:: 1 if self._taken % 2 else -1]:
+        """One sample of each, each when nothing of the one before is under way, Events neither."""
+        for who, side in self._in_turn():
             await asyncio.gather(*(each.watcher.quiet(QUIET) for each in self.sides.values()))
             self.seconds[row][who].append(await self._alone(side, work))
+
+    async def take_burst(self) -> None:
+        """The same, each with nothing there but one Workspace of each: 30 more that run make the next one slower."""
+        for who, side in self._in_turn():
+            await self.afresh()
+            self.seconds["burst"][who].append(await self._alone(side, lambda side: side.made(new_names(BURST))))
+
+    async def afresh(self) -> None:
+        """Nothing is there but one of each."""
+        for side in self.sides.values():
+            await side.remove_all()
+            await side.warm()
+        await self._rig.settled()
+
+    def _in_turn(self) -> list[tuple[str, Workspaces]]:
+        self._taken += 1
+        return list(self.sides.items())[:: 1 if self._taken % 2 else -1]
 
     async def _alone(self, side: Workspaces, work: Callable[[Workspaces], Awaitable[float]]) -> float:
         if side is self.sides["controller"]:
@@ -74,7 +90,7 @@ async def run(rig: Rig, side: DockerSide, results: Results, rounds: int) -> None
     """So many rounds of each row."""
     await tag_other_image(rig)
     async with _reference(rig, side) as (theirs, process):
-        pairs = Pairs(rig.ours, theirs, process)
+        pairs = Pairs(rig, theirs, process)
         for number in range(1, rounds + 1):
             await _round(rig, pairs)
             told = ", ".join(f"{row} {median(pairs.ratios(row)):.3f}" for row in ROWS)
@@ -85,12 +101,11 @@ async def run(rig: Rig, side: DockerSide, results: Results, rounds: int) -> None
 
 
 async def _round(rig: Rig, pairs: Pairs) -> None:
-    await _afresh(pairs)
+    await pairs.afresh()
     for number in range(ONE_AT_A_TIME):
         await _one(rig, pairs, with_repair=number < REPAIRS)
     for _ in range(BURSTS):
-        await _afresh(pairs)
-        await pairs.take("burst", lambda side: side.made(new_names(BURST)))
+        await pairs.take_burst()
 
 
 async def _one(rig: Rig, pairs: Pairs, *, with_repair: bool) -> None:
@@ -99,13 +114,6 @@ async def _one(rig: Rig, pairs: Pairs, *, with_repair: bool) -> None:
     if with_repair:
         await pairs.take("repair", lambda side: _repaired(rig, side, names[0]))
     await pairs.take("spec_change", lambda side: side.changed(names[0], image=OTHER_IMAGE))
-
-
-async def _afresh(pairs: Pairs) -> None:
-    """Nothing is there but one of each."""
-    for side in pairs.sides.values():
-        await side.remove_all()
-        await side.warm()
 
 
 async def _repaired(rig: Rig, side: Workspaces, name: str) -> float:
