@@ -27,11 +27,11 @@ from lightkube.types import PatchType
 
 from controller.api import GROUP, VERSION
 from controller.errors import ReferenceForbidden
+from controller.kube_connections import Connections
 
 FIELD_MANAGER = "workspace-controller"
-TIMEOUT = 15.0  # seconds, for each request
-REQUESTS_AT_ONCE = 8  # a queue in front of them is cheaper and fairer than the pool's, which looks at each connection
-KEEP_OPEN = 30.0  # seconds that a connection may be idle: longer than from one list of the collector to the next
+TIMEOUT = 15.0  # seconds until a request is answered at all
+REQUESTS_AT_ONCE = 8  # more wait their turn: a burst of ours is none for the API server
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 KINDS: dict[str, Any] = {
@@ -124,7 +124,7 @@ class Kube:
             config=server,
             timeout=httpx2.Timeout(TIMEOUT),
             field_manager=FIELD_MANAGER,
-            transport=_keeping_open(server),
+            transport=_connections(server),
         )
         self.last_answer = float("-inf")  # monotonic seconds; any answer counts, a refusal too
         self.on_write: Callable[[str, str], None] = lambda kind, verb: None  # told each write that was made
@@ -302,14 +302,11 @@ class Kube:
             self._slots.release()
 
 
-def _keeping_open(server: SingleConfig | None) -> httpx2.AsyncHTTPTransport | None:
-    """Connections that outlive a pause: httpx2 closes them after 5 s, and each new one is a TLS handshake, before the
-    first write of whatever happens next. None where a proxy may lead to the server: httpx2 then makes its own."""
+def _connections(server: SingleConfig | None) -> Connections | None:
+    """None where a proxy may lead to the server: httpx2 knows how."""
     if server is None or server.user is None or {"http", "https", "all"} & urllib.request.getproxies().keys():
         return None
-    trusted = verify_cluster(server.cluster, server.user, server.abs_file)
-    limits = httpx2.Limits(max_keepalive_connections=REQUESTS_AT_ONCE, keepalive_expiry=KEEP_OPEN)
-    return httpx2.AsyncHTTPTransport(verify=trusted, limits=limits)
+    return Connections(verify_cluster(server.cluster, server.user, server.abs_file))
 
 
 def _namespace(namespace: str) -> dict[str, str]:

@@ -53,7 +53,9 @@ async def proxy(said: bytes) -> AsyncIterator[Kube]:
 async def serving(serve: Serve) -> AsyncIterator[Kube]:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        yield Kube(KubeConfig.from_one(cluster=Cluster(server=url), user=User(token="t")))
+        kube = Kube(KubeConfig.from_one(cluster=Cluster(server=url), user=User(token="t")))
+        yield kube
+        await kube.close()
 
 
 @pytest.mark.parametrize("said", ANSWERS.values(), ids=ANSWERS)
@@ -88,7 +90,6 @@ async def test_a_connection_outlives_a_pause() -> None:
         await kube.data("Secret", "team", "a")
         await asyncio.sleep(5.5)  # httpx2 closes them after 5 s
         await kube.data("Secret", "team", "a")
-        await kube.close()
     assert connections == 1
 
 
