@@ -218,6 +218,9 @@ class HostCache:
         if event.action == "destroy":
             self.forget(event.container_id)  # proof enough: an ID never comes back
             return
+        if self._snapshots.get(event.container_id) is None:
+            # Whoever takes over now must not think that the Workspace has none.
+            self._snapshots.expect(event.container_id, event.uid, self._clock())
         wait = wait_before_look(event.action)
         if wait is None or self._snapshots.explains(event):
             return

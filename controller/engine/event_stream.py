@@ -76,4 +76,5 @@ def _event(message: Mapping[str, Any], checks: HealthChecks) -> EngineEvent | No
     if not container or checks.is_one(container, action, attributes.get("execID", "")):
         return None
     time = datetime.fromtimestamp(message.get("timeNano", 0) / 1e9, UTC)
-    return EngineEvent(container, action.partition(":")[0], time, attributes.get("name", ""))
+    name, uid = attributes.get("name", ""), attributes.get(naming.LABEL_UID, "")
+    return EngineEvent(container, action.partition(":")[0], time, name, uid)

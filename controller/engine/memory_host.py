@@ -296,7 +296,7 @@ class MemoryHost:
     def _emit(self, it: MemoryContainer, action: str) -> None:
         if self.deaf or self.faults.down:
             return
-        event = EngineEvent(it.shown.id, action, self.clock(), it.shown.name)
+        event = EngineEvent(it.shown.id, action, self.clock(), it.shown.name, it.shown.uid)
         for listener in list(self.listeners):
             listener(event, it.shown.labels)
 

@@ -51,6 +51,7 @@ class EngineEvent:
     action: str  # create, start, die, pause, rename, update, destroy, oom, health_status, exec_start, exec_die, ...
     time: datetime  # the engine's clock
     name: str = ""  # the container's, after the event
+    uid: str = ""  # of the Workspace that it was made for
 
 
 @dataclass(frozen=True, slots=True)

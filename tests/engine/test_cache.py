@@ -30,7 +30,9 @@ class Scene:
     async def runs(self, uid: str = UID, name: str = "ws-1") -> str:
         """A container made as the controller makes it."""
         container = await self.engine.create(name, spec(uid=uid), {}, policy())
-        await self.engine.start(container)
+        self.cache.made(container, uid)
+        with self.cache.changing(container):
+            await self.engine.start(container)
         await self.cache.refresh(container)
         return container
 
@@ -139,6 +141,33 @@ async def test_a_create_through_us_needs_no_more_than_one_inspect() -> None:
         await asyncio.sleep(20)
         calls = it.host.faults.calls
         assert (calls["create"], calls["start"], calls["inspect"]) == (1, 1, 1)
+
+
+@virtual_time
+async def test_what_another_one_makes_is_never_taken_for_nothing() -> None:
+    """Who takes over while a container is made and started must not let go of a Workspace that is deleted meanwhile."""
+    async with scene() as it:
+        other = MemoryEngine(CLUSTER, it.host)
+        assert it.observed().known
+        container = await other.create("ws-1", spec(uid=UID), {}, policy())
+        await asyncio.sleep(0.01)
+        assert not it.observed().known
+        await asyncio.sleep(0.3)  # the start takes long
+        await other.start(container)
+        await asyncio.sleep(0.01)
+        assert not it.observed().known
+        await asyncio.sleep(0.6)
+        assert it.observed().known
+        assert it.one().state is ContainerState.RUNNING
+
+
+@virtual_time
+async def test_what_another_one_made_and_never_starts_is_known_after_the_next_list() -> None:
+    async with scene() as it:
+        await MemoryEngine(CLUSTER, it.host).create("ws-1", spec(uid=UID), {}, policy())
+        await asyncio.sleep(5)
+        assert it.observed().known
+        assert it.one().state is ContainerState.CREATED
 
 
 @virtual_time

@@ -52,6 +52,7 @@ async def test_a_containers_life_is_heard_in_order(host: Host) -> None:
     # dockerd 20.10 tells of a pause and its end once more where containerd's own news of them come after both.
     assert list(dict.fromkeys(life)) == ["create", "start", "pause", "unpause", "rename", "die", "destroy"]
     assert {event.container_id for event in heard} == {container}
+    assert {event.uid for event in heard} == {"uid-1"}
     assert next(event.name for event in heard if event.action == "rename") == "other"
     assert all(abs(event.time - datetime.now(UTC)) < timedelta(minutes=1) for event in heard)
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,8 @@ def replicas(
         stack = Stack(cluster, engine, None, "team")  # type: ignore[arg-type]
         try:
             yield stack
-        except AssertionError as error:
-            error.add_note("".join(logs(engine, name) for name in REPLICAS))
-            raise
         finally:
+            sys.stdout.writelines(logs(engine, name) for name in REPLICAS)  # pytest shows it where the test fails
             engine.remove_containers()
 
 
