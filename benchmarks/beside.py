@@ -41,28 +41,27 @@ class Pairs:
         self.seconds: dict[str, dict[str, list[float]]] = {row: {who: [] for who in self.sides} for row in ROWS}
         self._taken = 0
 
-    async def take(self, row: str, work: Callable[[Workspaces], Awaitable[float]]) -> None:
-        """One sample of each, each when nothing of the one before is under way, Events neither."""
-        for who, side in self._in_turn():
-            await asyncio.gather(*(each.watcher.quiet(QUIET) for each in self.sides.values()))
+    async def take(
+        self,
+        row: str,
+        work: Callable[[Workspaces], Awaitable[float]],
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """One sample of each, each after `before`: by default, when nothing of the one before is under way."""
+        self._taken += 1
+        for who, side in list(self.sides.items())[:: 1 if self._taken % 2 else -1]:
+            await (before or self._quiet)()
             self.seconds[row][who].append(await self._alone(side, work))
 
-    async def take_burst(self) -> None:
-        """The same, each with nothing there but one Workspace of each: 30 more that run make the next one slower."""
-        for who, side in self._in_turn():
-            await self.afresh()
-            self.seconds["burst"][who].append(await self._alone(side, lambda side: side.made(new_names(BURST))))
-
     async def afresh(self) -> None:
-        """Nothing is there but one of each."""
+        """Nothing is there but one of each, and no Event is left to write: 30 that still run make the next slower."""
         for side in self.sides.values():
             await side.remove_all()
             await side.warm()
         await self._rig.settled()
 
-    def _in_turn(self) -> list[tuple[str, Workspaces]]:
-        self._taken += 1
-        return list(self.sides.items())[:: 1 if self._taken % 2 else -1]
+    async def _quiet(self) -> None:
+        await asyncio.gather(*(side.watcher.quiet(QUIET) for side in self.sides.values()))
 
     async def _alone(self, side: Workspaces, work: Callable[[Workspaces], Awaitable[float]]) -> float:
         if side is self.sides["controller"]:
@@ -105,7 +104,7 @@ async def _round(rig: Rig, pairs: Pairs) -> None:
     for number in range(ONE_AT_A_TIME):
         await _one(rig, pairs, with_repair=number < REPAIRS)
     for _ in range(BURSTS):
-        await pairs.take_burst()
+        await pairs.take("burst", lambda side: side.made(new_names(BURST)), pairs.afresh)
 
 
 async def _one(rig: Rig, pairs: Pairs, *, with_repair: bool) -> None:
