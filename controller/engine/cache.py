@@ -269,7 +269,7 @@ class HostCache:
             if self._last_list is not None and self._listener:
                 self._listener.cancel()  # a stream from before the outage may be dead without a word
         first = not self._complete
-        differing = self._snapshots.compare(rows, began, self._clock(), first=first)
+        differing = self._snapshots.compare(rows, began, self._clock())
         for uid in self._snapshots.sure_again(began):
             self._on_change(uid)
         self._doubt_sessions()

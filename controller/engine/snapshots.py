@@ -58,7 +58,6 @@ class Snapshots:
         self._of_uid: dict[str, set[str]] = {}
         self._gone: dict[str, int] = {}  # IDs never come back, but an older list or inspect may still name them
         self._unsure: dict[str, int] = {}  # by uid of a Workspace that may have a container no list has shown
-        self._just_created: set[str] = set()  # seen once in a list: whoever makes it is about to start and inspect it
         self._sequence = 0
         self._at_rest: tuple[Sequence[Summary], int] | None = None  # the last rows that told nothing new, and when
 
@@ -101,7 +100,7 @@ class Snapshots:
         return entry
 
     def expect(self, container: str, uid: str, now: float) -> None:
-        """It was just made for this Workspace."""
+        """It is this Workspace's, and wasn't looked at yet."""
         entry = self.doubt(container, now)
         if entry is not None:
             self._belongs_to(entry, uid)
@@ -152,25 +151,25 @@ class Snapshots:
             del self._of_uid[entry.uid]
         return entry.uid
 
-    def compare(self, rows: Sequence[Summary], began: int, now: float, *, first: bool) -> list[str]:
+    def compare(self, rows: Sequence[Summary], began: int, now: float) -> list[str]:
         """Doubts what a complete list that began at `began` shows otherwise. Gives the known that it differs on."""
         if self._at_rest is not None and rows is self._at_rest[0] and self._sequence == self._at_rest[1] + 1:
             self._at_rest = (rows, self._sequence)  # nothing but this list has begun since
             return []
         before = self._sequence
-        differing = self._differing(rows, began, now, first)
+        differing = self._differing(rows, began, now)
         known = self._entries.keys() == {row.id for row in rows} and all(
             entry.is_current and entry.stored < began for entry in self._entries.values()
         )
         self._at_rest = (rows, self._sequence) if known and self._sequence == before else None
         return differing
 
-    def _differing(self, rows: Sequence[Summary], began: int, now: float, first: bool) -> list[str]:
+    def _differing(self, rows: Sequence[Summary], began: int, now: float) -> list[str]:
         differing = []
         for row in rows:
             entry = self._entries.get(row.id)
             if entry is None:
-                self._meet(row, now, first)
+                self.expect(row.id, row.uid, now)
             elif entry.shown is None:
                 self._belongs_to(entry, row.uid)
             elif entry.stored > began:
@@ -186,7 +185,6 @@ class Snapshots:
             if entry.id not in listed and entry.stored < began:
                 self.doubt(entry.id, now)  # inspect decides
         self._gone = {container: at for container, at in self._gone.items() if at > began}
-        self._just_created &= listed
         return differing
 
     def explains(self, event: EngineEvent) -> bool:
@@ -206,17 +204,6 @@ class Snapshots:
                 return shown.name == event.name
             case _:
                 return False
-
-    def _meet(self, row: Summary, now: float, first: bool) -> None:
-        if row.id in self._gone:
-            return
-        expected = first or row.id in self._just_created or row.uid in self._unsure
-        if row.state == ContainerState.CREATED and not expected:
-            self._just_created.add(row.id)
-            return
-        entry = self.doubt(row.id, now)
-        if entry is not None:
-            self._belongs_to(entry, row.uid)
 
     def _belongs_to(self, entry: Entry, uid: str) -> None:
         if entry.uid != uid:

@@ -171,6 +171,19 @@ async def test_what_another_one_made_and_never_starts_is_known_after_the_next_li
 
 
 @virtual_time
+async def test_what_another_one_makes_unheard_is_not_taken_for_nothing_either() -> None:
+    """A stream that lags: the list comes first, and shows it created."""
+    async with scene() as it:
+        it.host.deaf = True
+        await MemoryEngine(CLUSTER, it.host).create("ws-1", spec(uid=UID), {}, policy())
+        it.cache.request_list()
+        await asyncio.sleep(0.01)
+        assert not it.observed().known
+        await asyncio.sleep(0.6)
+        assert it.one().state is ContainerState.CREATED
+
+
+@virtual_time
 async def test_a_slow_create_through_us_needs_no_more_than_one_inspect() -> None:
     async with scene() as it:
         it.host.faults.latency["start"] = 3.0  # a list in between shows it created

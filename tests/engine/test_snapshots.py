@@ -64,7 +64,7 @@ class Side:
 
     def _list(self) -> None:
         rows = self.rows if self.identical else list(self.rows)  # never the list of before: nothing is skipped
-        self.told.append(self.snapshots.compare(rows, self.snapshots.begin(), 0.0, first=False))
+        self.told.append(self.snapshots.compare(rows, self.snapshots.begin(), 0.0))
         self.told.append([entry.id for entry in self.snapshots.due()])
 
 
@@ -106,7 +106,7 @@ def test_a_list_says_nothing_about_a_snapshot_that_began_after_it() -> None:
     side.step("inspect", "a", ContainerState.RUNNING)
     side.step("answer", 0)
     outdated = [Summary("a", "a", "a", ContainerState.CREATED, "")]
-    assert side.snapshots.compare(outdated, began, 0.0, first=False) == []
+    assert side.snapshots.compare(outdated, began, 0.0) == []
     side.step("list", [("a", ContainerState.RUNNING)])
     assert side.told[-2:] == [[], []]  # it differs from nothing, and nothing is to be looked at
     side.step("list", [("a", ContainerState.EXITED)])
