@@ -122,8 +122,10 @@ class Process:
         self.wait_ended(20.0)
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP): its sockets stay open and nothing answers."""
+        """Freeze it (SIGSTOP): its sockets stay open and nothing answers. Returns when its last thread has stopped."""
         self.signal(signal.SIGSTOP)
+        while (pid := self.pid) is not None and not _is_stopped(pid):
+            time.sleep(_POLL_SECONDS)
 
     def resume(self) -> None:
         """Let a paused process go on (SIGCONT)."""
@@ -172,3 +174,12 @@ def start_time(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(fields[19])
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether no thread of it runs: on a busy machine one goes on for a moment after SIGSTOP, and may still answer."""
+    states = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends
+            states.append(thread.read_text().rpartition(")")[2].split()[0])
+    return all(state in "TtZX" for state in states)

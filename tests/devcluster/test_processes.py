@@ -48,7 +48,7 @@ def test_a_process_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> 
 
 def test_a_paused_process_can_be_resumed_and_stopped(sleeper: Process) -> None:
     sleeper.pause()
-    eventually(lambda: _state(sleeper) == "T")
+    assert _state(sleeper) == "T"
     sleeper.resume()
     eventually(lambda: _state(sleeper) == "S")
     sleeper.pause()
