@@ -152,5 +152,5 @@ test-nightly: tools ## The slow tests only
 ##@ Measure it
 
 .PHONY: bench
-bench: tools ## Figures beside docker run (17 minutes; ARGS="--only burst,single --size quick")
+bench: tools ## Figures beside docker run (about 20 minutes; ARGS="--only burst,single --size quick")
 	@$(PYTHON) -m benchmarks $(ARGS)

@@ -90,7 +90,7 @@ async def _model(made: Rig) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", help=f"some of {','.join(ALL)}")
-    parser.add_argument("--size", choices=SIZES, default="normal", help="how much: normal takes about 17 minutes")
+    parser.add_argument("--size", choices=SIZES, default="normal", help="how much: normal takes about 20 minutes")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out"), help="directory of results.json")
     return parser.parse_args()
 
