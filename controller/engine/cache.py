@@ -213,13 +213,13 @@ class HostCache:
 
     def _hear(self, event: EngineEvent) -> None:
         self.stats.events += 1
-        if entry := self._snapshots.get(event.container_id):
+        entry = self._snapshots.get(event.container_id)
+        if entry is not None:
             entry.last_event = self._clock()
         if event.action == "destroy":
             self.forget(event.container_id)  # proof enough: an ID never comes back
             return
-        if self._snapshots.get(event.container_id) is None:
-            # Whoever takes over now must not think that the Workspace has none.
+        if entry is None:  # whoever takes over now must not think that the Workspace has none
             self._snapshots.expect(event.container_id, event.uid, self._clock())
         wait = wait_before_look(event.action)
         if wait is None or self._snapshots.explains(event):

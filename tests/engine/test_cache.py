@@ -36,6 +36,10 @@ class Scene:
         await self.cache.refresh(container)
         return container
 
+    async def another_makes(self) -> str:
+        """A container of UID that is not started, and of which nobody tells the cache."""
+        return await self.engine.create("ws-1", spec(uid=UID), {}, policy())
+
     def observed(self, uid: str = UID) -> Observed:
         return self.cache.observed(uid)
 
@@ -147,13 +151,12 @@ async def test_a_create_through_us_needs_no_more_than_one_inspect() -> None:
 async def test_what_another_one_makes_is_never_taken_for_nothing() -> None:
     """Who takes over while a container is made and started must not let go of a Workspace that is deleted meanwhile."""
     async with scene() as it:
-        other = MemoryEngine(CLUSTER, it.host)
         assert it.observed().known
-        container = await other.create("ws-1", spec(uid=UID), {}, policy())
+        container = await it.another_makes()
         await asyncio.sleep(0.01)
         assert not it.observed().known
         await asyncio.sleep(0.3)  # the start takes long
-        await other.start(container)
+        await it.engine.start(container)
         await asyncio.sleep(0.01)
         assert not it.observed().known
         await asyncio.sleep(0.6)
@@ -164,7 +167,7 @@ async def test_what_another_one_makes_is_never_taken_for_nothing() -> None:
 @virtual_time
 async def test_what_another_one_made_and_never_starts_is_known_after_the_next_list() -> None:
     async with scene() as it:
-        await MemoryEngine(CLUSTER, it.host).create("ws-1", spec(uid=UID), {}, policy())
+        await it.another_makes()
         await asyncio.sleep(5)
         assert it.observed().known
         assert it.one().state is ContainerState.CREATED
@@ -175,7 +178,7 @@ async def test_what_another_one_makes_unheard_is_not_taken_for_nothing_either() 
     """A stream that lags: the list comes first, and shows it created."""
     async with scene() as it:
         it.host.deaf = True
-        await MemoryEngine(CLUSTER, it.host).create("ws-1", spec(uid=UID), {}, policy())
+        await it.another_makes()
         it.cache.request_list()
         await asyncio.sleep(0.01)
         assert not it.observed().known
