@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from devcluster.process import start_time
+from devcluster.process import start_time, stat_fields
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _SECONDS = 20.0
@@ -72,7 +72,7 @@ def _family(roots: Iterable[int]) -> set[int]:
     children: dict[int, list[int]] = {}
     for pid in _pids():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            parent = int(stat_fields(Path(f"/proc/{pid}"))[1])
             children.setdefault(parent, []).append(pid)
     family: set[int] = set()
     queue = list(roots)

@@ -168,7 +168,7 @@ def start_time(pid: int) -> int | None:
     """
     process = Path(f"/proc/{pid}")
     try:
-        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        fields = stat_fields(process)
         if fields[0] in "ZX" and len(list((process / "task").iterdir())) <= 1:
             return None
     except (FileNotFoundError, ProcessLookupError):
@@ -178,8 +178,14 @@ def start_time(pid: int) -> int | None:
 
 def _is_stopped(pid: int) -> bool:
     """Whether no thread of it runs: on a busy machine one goes on for a moment after SIGSTOP, and may still answer."""
-    states = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends
-            states.append(thread.read_text().rpartition(")")[2].split()[0])
-    return all(state in "TtZX" for state in states)
+            if stat_fields(thread)[0] not in "TtZX":
+                return False
+    return True
+
+
+def stat_fields(process: Path) -> list[str]:
+    """What the kernel tells of a process or thread (its folder in /proc), from the state on: 0 state, 1 parent,
+    19 start. Raises FileNotFoundError, ProcessLookupError where it has ended."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
