@@ -79,6 +79,9 @@ class Execution:
 
     async def _carry_out(self, actions: tuple[act.Action, ...]) -> Outcome:
         outcome = Outcome()
+        for action in actions:
+            if isinstance(action, act.EnsureImage):
+                self._host.puller.look_ahead(action.image)  # while the finalizer is written
         for together in _steps(actions):
             if not self._around.may_act():
                 break  # whoever leads now goes on

@@ -17,6 +17,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from controller.api import PullPolicy
+from controller.engine.looks import Looks
 from controller.engine.protocol import Credentials, Engine, Image
 from controller.errors import CallTimeout, EngineError, ImageError, ImageUnavailable, WorkspaceError
 from controller.policy import normalize_image
@@ -73,12 +74,17 @@ class ImagePuller:
         host: str = "",
     ) -> None:
         self._engine, self._on_done, self._clock, self._host = engine, on_done, clock, host
+        self._looks = Looks(engine, clock)
         self._jobs: dict[Hashable, _Job] = {}
         self._outcomes: dict[tuple[Waiter, Hashable], _Outcome] = {}  # each is handed out once
         self._rights: dict[tuple[str, str, str, str], float] = {}  # until when; by namespace, name, ID, credentials
         self._all_slots = asyncio.Semaphore(_PULLS_AT_ONCE)
         self._slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._salt = secrets.token_bytes(16)
+
+    def look_ahead(self, reference: str) -> None:
+        """The image will be asked for in a moment: begins to look at it."""
+        self._looks.begin(normalize_image(reference))
 
     async def ensure(
         self, reference: str, pull_policy: PullPolicy, credentials: Credentials | None, waiter: Waiter
@@ -91,7 +97,7 @@ class ImagePuller:
         name, key = normalize_image(reference), self._digest(credentials)
         pull = ("pull", name, key)
         pulled = self._take(waiter, pull)
-        image = await self._engine.image(name)
+        image = await self._looks.image(name)
         if pull_policy is PullPolicy.NEVER and image is None:
             raise ImageUnavailable(
                 f"{reference} isn't on the host and imagePullPolicy is Never", reason="ErrImageNeverPull"
@@ -179,6 +185,8 @@ class ImagePuller:
             except WorkspaceError as error:
                 logger.warning("a pull failed", extra=self._said(job, name, began) | {"error_reason": error.reason})
                 raise
+            finally:
+                self._looks.forget()
             logger.info("Pull", extra=self._said(job, name, began))
         image = await self._engine.image(name)
         if image is not None:

@@ -47,6 +47,11 @@ class Scene:
         assert isinstance(await self.ensure(waiter, **options), Present)  # type: ignore[arg-type]
 
     @property
+    def looks(self) -> int:
+        """How often the host was asked for an image."""
+        return self.host.faults.calls["image"]
+
+    @property
     def calls(self) -> tuple[int, int]:
         """Pulls, and questions to the registry."""
         return self.host.faults.calls["pull"], self.host.faults.calls["may_pull"]
@@ -70,6 +75,59 @@ async def test_image_made_on_the_host_needs_no_registry() -> None:
         it.host.registry.down = "no route to host"
         assert isinstance(await it.ensure(image="alpine"), Present)
         assert it.calls == (0, 0)
+
+
+@virtual_time
+async def test_workspaces_made_together_share_a_look_at_their_image() -> None:
+    async with scene() as it:
+        it.host.faults.latency["image"] = 0.5
+        it.puller.look_ahead("alpine")
+        for waiter in (SHOP, OTHER, FOREIGN):
+            assert isinstance(await it.ensure(waiter, image="alpine"), Present)
+        assert it.looks == 1
+        await asyncio.sleep(1)
+        it.host.images.clear()
+        assert isinstance(await it.ensure(image="alpine"), Pulling)
+
+
+@virtual_time
+async def test_what_a_pull_brings_is_seen_however_lately_the_image_was_looked_at() -> None:
+    async with scene() as it:
+        it.host.faults.latency["pull"] = 0.5
+        it.puller.look_ahead(APP)
+        assert isinstance(await it.ensure(), Pulling)
+        await asyncio.sleep(0.6)
+        it.puller.look_ahead(APP)
+        assert isinstance(await it.ensure(), Present)
+        newer = it.host.registry.push(APP)
+        assert isinstance(await it.ensure(OTHER, PullPolicy.ALWAYS), Pulling)
+        await asyncio.sleep(0.6)
+        assert await it.ensure(OTHER, PullPolicy.ALWAYS) == Present(newer)
+
+
+@virtual_time
+async def test_a_look_that_failed_or_found_nothing_is_nobody_elses() -> None:
+    async with scene() as it:
+        it.host.faults.fail("image", ImageError("disk I/O error"))
+        it.puller.look_ahead("alpine")
+        with pytest.raises(ImageError, match="disk"):
+            await it.ensure(image="alpine")
+        assert isinstance(await it.ensure(image="alpine"), Present)
+        with pytest.raises(ImageUnavailable, match="Never"):
+            await it.ensure(policy=PullPolicy.NEVER)
+        await it.pulled()
+
+
+@virtual_time
+async def test_who_is_cancelled_takes_the_look_from_no_one_else() -> None:
+    async with scene() as it:
+        it.host.faults.latency["image"] = 0.5
+        one, other = (asyncio.create_task(it.ensure(waiter, image="alpine")) for waiter in (SHOP, OTHER))
+        await asyncio.sleep(0.1)
+        one.cancel()
+        assert isinstance(await other, Present)
+        assert one.cancelled()
+        assert it.looks == 1
 
 
 @virtual_time

@@ -43,6 +43,25 @@ def edit_before_the_answer(made: World, write: str, marker: str, **spec: Any) ->
     setattr(kube, write, late)
 
 
+def test_the_image_is_looked_at_while_the_finalizer_is_written() -> None:
+    with world() as made:
+        made.go(5)
+        kube: Any = made.controller.app.kube
+        write = kube.set_finalizers
+
+        async def slow(ref: ObjectRef, finalizers: list[str]) -> Object:
+            await asyncio.sleep(0.5 if ref.kind == "Workspace" else 0)
+            raw: Object = await write(ref, finalizers)
+            return raw
+
+        kube.set_finalizers = slow
+        made.host.faults.latency["image"] = 0.5
+        made.api.create("Workspace", NAMESPACE, "a", {})
+        made.go(0.7)
+        assert told(made) == (1, "True")
+        assert made.host.faults.calls["image"] == 1
+
+
 @pytest.mark.parametrize(
     "error", [EngineError("500"), HostUnreachable("connection reset")], ids=["HTTP 500", "cut off"]
 )
