@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from benchmarks.docker_side import DockerSide
-from benchmarks.results import Figure, Results, median, say
+from benchmarks.results import Figure, Results, median, median_lies_in, say
 from benchmarks.rig import Rig
 from benchmarks.single import OTHER_IMAGE, killed, tag_other_image
 from benchmarks.workspaces import NAMESPACE, Workspaces, new_names
@@ -81,7 +81,8 @@ class Pairs:
         ratios = self.ratios(row)
         ahead = sum(ratio < 1 for ratio in ratios)
         medians = ", ".join(f"{who} {median(taken):.3f} s" for who, taken in self.seconds[row].items())
-        note = f"{medians}; ahead in {ahead} of {len(ratios)} pairs"
+        low, high = median_lies_in(ratios)
+        note = f"{medians}; ahead in {ahead} of {len(ratios)} pairs; 95 % interval {low:.3f} to {high:.3f}"
         return Figure(f"beside_operator_{row}", median(ratios), 1, "ratio", ratios, note)
 
 

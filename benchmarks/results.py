@@ -95,6 +95,13 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def median_lies_in(values: Sequence[float]) -> tuple[float, float]:
+    """Between which two of the values the median of many more like them lies, at 95 % (their ranks, as signs fall)."""
+    ordered, away = sorted(values), 0.98 * math.sqrt(len(values))
+    lower, upper = math.floor(len(values) / 2 - away), math.ceil(len(values) / 2 + away)
+    return ordered[max(0, lower - 1)], ordered[min(len(values) - 1, upper)]
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The nearest rank: a value that was measured."""
     ordered = sorted(values)
