@@ -152,9 +152,9 @@ test-nightly: tools ## The slow tests only
 ##@ Measure it
 
 .PHONY: bench
-bench: tools ## Figures beside docker run (about 13 minutes; ARGS="--only burst,single --size quick")
+bench: tools ## Figures beside docker run (about 14 minutes; ARGS="--only burst,single --size quick")
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 .PHONY: bench-beside
-bench-beside: tools ## The same work beside a plain kopf operator (about 12 minutes)
+bench-beside: tools ## The same work beside a plain kopf operator (about 16 minutes)
 	@$(PYTHON) -m benchmarks --only beside --out benchmarks/out/beside $(ARGS)
