@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from controller.api import DockerHost, HostPolicy
-from controller.engine.cache import UNKNOWN_AFTER, HostCache
+from controller.engine.cache import HostCache
 from controller.engine.protocol import Engine, EngineInfo
 from controller.engine.pulls import ImagePuller
+from controller.engine.snapshots import UNKNOWN_AFTER
 from controller.errors import ConfigurationError, HostUnreachable, WorkspaceError
 from controller.observed import Observed
 

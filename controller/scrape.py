@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from controller.api import OperationPhase, Phase
-from controller.engine.cache import CacheStats
+from controller.engine.cache_stats import CacheStats
 from controller.health import WatchState
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from controller.api import Workspace, WorkspaceOperation
 from controller.collector import Collector
-from controller.engine.cache import CacheStats
+from controller.engine.cache_stats import CacheStats
 from controller.events import Recorder
 from controller.health import Facts, HostState, WatchState
 from controller.hosts import Hosts

@@ -9,38 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from controller.clock import wait_for_event
 from controller.engine.asking import Asking
+from controller.engine.cache_stats import CacheStats
 from controller.engine.hearing import SETTLE, Unheard, wait_before_look
+from controller.engine.inspects import INSPECTS_AT_ONCE, Inspects
 from controller.engine.protocol import Engine, EngineEvent
-from controller.engine.snapshots import Snapshots
-from controller.errors import ContainerGone, HostUnreachable, WorkspaceError
+from controller.engine.snapshots import UNKNOWN_AFTER, Snapshots
+from controller.errors import HostUnreachable, WorkspaceError
 from controller.observed import Container, Observed
 
 LIST_INTERVAL = 4.0  # seconds
-UNKNOWN_AFTER = 8.0  # seconds without a successful list: two intervals
 SESSIONS_AGAIN = 60.0  # seconds after which containers with exec sessions are inspected again
-INSPECTS_AT_ONCE = 16  # after a start, a thousand on a host 20 ms away take 2 s; with half as many it would be 3
 _RETRY_LIST = 1.0  # seconds after one that failed
 _RESUBSCRIBE_FIRST = 0.25  # seconds; doubled each time
 _RESUBSCRIBE_LONGEST = 4.0  # seconds
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class CacheStats:
-    """Counters since the start, for metrics."""
-
-    lists: int = 0
-    failed_lists: int = 0
-    inspects: int = 0
-    events: int = 0
-    subscriptions: int = 0
 
 
 class HostCache:
@@ -64,14 +52,12 @@ class HostCache:
         self._on_change = on_change
         self.on_subscribed: Callable[[], None] = lambda: None  # told of each new event stream
         self._snapshots = Snapshots()
+        self._inspects = Inspects(engine, self._snapshots, self.stats, clock, self._changed)
         self._last_list: float | None = None  # monotonic, of the last answer
         self._complete = False  # whether all that a first list showed was inspected since we lost contact
         self._announced = False  # the known-ness that was last told
         self._unheard = Unheard(LIST_INTERVAL, self._last_event)
         self._list_now = asyncio.Event()
-        self._todo: asyncio.Queue[str] = asyncio.Queue()
-        self._queued: set[str] = set()
-        self._changing: set[str] = set()  # containers on which a call of ours is under way
         self._sessions_doubted = clock()
         self._asking = Asking()
         self._listener: asyncio.Task[None] | None = None
@@ -112,17 +98,12 @@ class HostCache:
     async def refresh(self, container: str) -> None:
         """Inspects now and keeps the answer: read your own writes. Raises WorkspaceError, but never ContainerGone."""
         self._snapshots.doubt(container, self._clock())
-        await self._inspect(container)
+        await self._inspects.look_at(container)
 
-    @contextmanager
-    def changing(self, container: str) -> Iterator[None]:
+    def changing(self, container: str) -> AbstractContextManager[None]:
         """While a call on the container is under way. Who makes it refreshes afterwards: nobody else looks meanwhile,
         however long a busy engine takes."""
-        self._changing.add(container)
-        try:
-            yield
-        finally:
-            self._changing.discard(container)
+        return self._inspects.held(container)
 
     @asynccontextmanager
     async def while_known(self) -> AsyncIterator[None]:
@@ -166,7 +147,7 @@ class HostCache:
                 tasks.create_task(self._listen_forever(subscribed), name="cache-events")
                 tasks.create_task(self._list_forever(subscribed), name="cache-lists")
                 for number in range(INSPECTS_AT_ONCE):
-                    tasks.create_task(self._inspect_forever(), name=f"cache-inspects-{number}")
+                    tasks.create_task(self._inspects.run(), name=f"cache-inspects-{number}")
         finally:
             if self._watchdog:
                 self._watchdog.cancel()
@@ -234,7 +215,7 @@ class HostCache:
 
     def _settled(self, event: EngineEvent, heard: int, wait: float) -> None:
         entry = self._snapshots.get(event.container_id)
-        if event.container_id in self._changing or (entry is not None and entry.inspecting >= 0):
+        if self._inspects.is_held(event.container_id) or (entry is not None and entry.inspecting >= 0):
             self._settle(event, heard, wait)  # what is being learnt may settle it
         elif (entry is None or entry.stored < heard) and not self._snapshots.explains(event):
             self._look_at(event)
@@ -242,7 +223,7 @@ class HostCache:
     def _look_at(self, event: EngineEvent) -> None:
         if entry := self._snapshots.doubt(event.container_id, self._clock()):
             entry.last_event = self._clock()
-            self._enqueue(entry.id)
+            self._inspects.enqueue(entry.id)
 
     # Lists
 
@@ -277,9 +258,9 @@ class HostCache:
             if first and entry.asked:
                 continue  # one that isn't answered keeps the others from nothing
             if first or entry.shown:
-                self._enqueue(entry.id)
+                self._inspects.enqueue(entry.id)
             else:  # new: who made it may be about to inspect it
-                asyncio.get_running_loop().call_later(SETTLE, self._enqueue, entry.id)
+                asyncio.get_running_loop().call_later(SETTLE, self._inspects.enqueue, entry.id)
         self._answered()
         if first:
             await self._look_at_all()
@@ -301,7 +282,7 @@ class HostCache:
         """A thousand inspects may take longer than a host may be silent: then lists go on, and the rest follows."""
         try:
             async with asyncio.timeout(LIST_INTERVAL):
-                await self._todo.join()
+                await self._inspects.all_done()
             self._complete = True
         except TimeoutError:
             self.request_list()
@@ -324,55 +305,6 @@ class HostCache:
     def _last_event(self, container: str) -> float | None:
         entry = self._snapshots.get(container)
         return entry.last_event if entry is not None else None
-
-    # Inspects
-
-    def _enqueue(self, container: str) -> None:
-        entry = self._snapshots.get(container)
-        if entry is not None and entry.is_due and container not in self._queued and container not in self._changing:
-            self._queued.add(container)
-            self._todo.put_nowait(container)
-
-    async def _inspect_forever(self) -> None:
-        while True:
-            container = await self._todo.get()
-            self._queued.discard(container)
-            try:
-                entry = self._snapshots.get(container)
-                if entry is not None and entry.is_due and container not in self._changing:
-                    await self._inspect(container)
-            except WorkspaceError as error:
-                log.debug("inspect %s: %s", container[:12], error)
-                self._no_answer_about(container)  # the next list enqueues it again
-            finally:
-                self._todo.task_done()
-
-    async def _inspect(self, container: str) -> None:
-        began = self._snapshots.begin()
-        entry = self._snapshots.get(container)
-        if entry is not None:
-            entry.inspecting = began
-        self.stats.inspects += 1
-        try:
-            shown = await self._engine.inspect(container)
-        except ContainerGone:
-            self.forget(container)
-        else:
-            self._changed(self._snapshots.store(shown, began))
-        finally:
-            if entry is not None and entry.inspecting == began:
-                entry.inspecting = -1
-        if entry is not None and entry.is_due:
-            self._enqueue(container)  # doubted meanwhile
-
-    def _no_answer_about(self, container: str) -> None:
-        entry = self._snapshots.get(container)
-        if entry is None or entry.is_current:  # current: a later inspect was answered sooner
-            return
-        entry.asked = True
-        if not entry.lost and self._clock() - entry.doubted_since > UNKNOWN_AFTER:
-            entry.lost = True
-            self._changed(entry.uid)
 
     def _changed(self, uid: str | None) -> None:
         if uid:

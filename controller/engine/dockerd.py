@@ -10,11 +10,11 @@ from controller import naming
 from controller.api import HostPolicy
 from controller.container_spec import ContainerSpec, NetworkSpec
 from controller.engine import event_stream, images, translate
-from controller.engine.cache import INSPECTS_AT_ONCE
 from controller.engine.connection import SshAccess, TlsFiles
 from controller.engine.deadlines import PULL_STALL
 from controller.engine.failures import engine_failure, is_status, says, without_values
 from controller.engine.identity import adopted, check_identity, name_taken
+from controller.engine.inspects import INSPECTS_AT_ONCE
 from controller.engine.networks import Networks
 from controller.engine.protocol import CallObserver, Credentials, EngineEvent, EngineInfo, Image, Summary
 from controller.engine.rows import Rows

@@ -13,6 +13,7 @@ from datetime import datetime
 from controller.engine.protocol import EngineEvent, Summary
 from controller.observed import Container, ContainerState
 
+UNKNOWN_AFTER = 8.0  # seconds without a list of the host (two intervals), or an answer about one container
 _SAME_RUN = 5.0  # seconds between a snapshot's time and an event's that may be the same start or end
 _STATE_AFTER = {"pause": ContainerState.PAUSED, "unpause": ContainerState.RUNNING}
 
@@ -139,6 +140,17 @@ class Snapshots:
         entry.shown, entry.stored, entry.lost, entry.unread = shown, began, False, False
         self._belongs_to(entry, shown.uid)
         return shown.uid if changed else None
+
+    def unanswered(self, container: str, now: float) -> str | None:
+        """The engine doesn't answer about it. Gives the uid once that has gone on for too long to be known."""
+        entry = self._entries.get(container)
+        if entry is None or entry.is_current:  # current: a later inspect was answered sooner
+            return None
+        entry.asked = True
+        if entry.lost or now - entry.doubted_since <= UNKNOWN_AFTER:
+            return None
+        entry.lost = True
+        return entry.uid
 
     def drop(self, container: str) -> str | None:
         """It is gone. Gives the uid if it was known."""

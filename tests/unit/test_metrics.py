@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller import actions as act
 from controller.api import Phase
-from controller.engine.cache import CacheStats
+from controller.engine.cache_stats import CacheStats
 from controller.engine.deadlines import CALL_DEADLINES
 from controller.health import WatchState
 from controller.metrics import Metrics
