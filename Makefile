@@ -60,9 +60,10 @@ $(STAMP): pyproject.toml constraints.txt
 	  { apt-get update -qq; apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; }; } || \
 	  { echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Installing the Python dependencies into $(VENV)" >&2
-	@$(PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $(STAMP)
+	@exec 9< Makefile; flock 9; \
+	  $(PYTHON) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV); \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	  touch $(STAMP)
 
 .PHONY: lock
 lock: $(STAMP) ## Take the newest versions of all dependencies, into the virtual environment and constraints.txt
