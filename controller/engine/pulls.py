@@ -188,7 +188,7 @@ class ImagePuller:
             finally:
                 self._looks.forget()
             logger.info("Pull", extra=self._said(job, name, began))
-        image = await self._engine.image(name)
+        image = await self._looks.image(name)  # shared with those who waited
         if image is not None:
             for waiter in job.waiters:
                 self._grant(waiter, name, image, key)
